@@ -1,0 +1,73 @@
+package secret
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+)
+
+// Manager is AWS Secrets Manager. The client is made when the first secret is
+// needed: an authorizer that verifies by keys alone never makes one. Region,
+// credentials and endpoint (AWS_ENDPOINT_URL_SECRETS_MANAGER) come from the
+// environment as the SDK reads it.
+type Manager struct {
+	Roots *x509.CertPool // of TLS; nil: the system's
+
+	once   sync.Once
+	client *secretsmanager.Client
+	err    error
+}
+
+func (m *Manager) value(ctx context.Context, id string) ([]byte, error) {
+	m.once.Do(func() { m.client, m.err = m.connect(ctx) })
+	if m.err != nil {
+		return nil, m.err
+	}
+	out, err := m.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(id)})
+	if err != nil {
+		return nil, fmt.Errorf("secret: %s: %w", id, err)
+	}
+	if out.SecretString == nil {
+		return nil, fmt.Errorf("secret: %s: it has no string value", id)
+	}
+	return []byte(*out.SecretString), nil
+}
+
+func (m *Manager) connect(ctx context.Context) (*secretsmanager.Client, error) {
+	options := []func(*config.LoadOptions) error{config.WithRetryMaxAttempts(2)}
+	if m.Roots != nil {
+		client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.TLSClientConfig.RootCAs = m.Roots
+		})
+		options = append(options, config.WithHTTPClient(client))
+	}
+	// The configuration outlives the request that first asked for it.
+	cfg, err := config.LoadDefaultConfig(context.WithoutCancel(ctx), options...)
+	if err != nil {
+		return nil, fmt.Errorf("secret: AWS configuration: %w", err)
+	}
+	return secretsmanager.NewFromConfig(cfg), nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator's own configuration names the file
+	if err != nil {
+		return nil, fmt.Errorf("secret: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, errors.New("secret: reading the file")
+	}
+	return b, nil
+}
