@@ -221,6 +221,9 @@ func (e *authorizerEvent) identitySource(shape Shape, t *keeper) []string {
 	if shape != HTTP1 && shape != HTTP2 || len(e.sources) == 0 {
 		return nil
 	}
+	if shape == HTTP1 && len(e.sources) == 1 && len(e.sources[0]) == 0 {
+		return nil // none, joined
+	}
 	sources := t.keepAll(e.sources, nil)
 	if shape == HTTP1 && len(sources) == 1 && strings.Contains(sources[0], ",") {
 		sources = append(sources, strings.Split(sources[0], ",")...)
