@@ -1,0 +1,55 @@
+// Command authorizer is the Lambda function that decides who gets through API
+// Gateway. It reads gatehouse.yaml from beside itself, or from where
+// GATEHOUSE_CONFIG says.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"gatehouse/shared/apigw"
+	"gatehouse/shared/authorizer"
+	"gatehouse/shared/config"
+	"gatehouse/shared/fetch"
+	"gatehouse/shared/provider"
+	"gatehouse/shared/secret"
+)
+
+func main() {
+	log := apigw.Logger()
+	handler, err := build(log)
+	if err != nil {
+		// A bad deployment fails here, not at the first request.
+		log.Error("start", slog.String("cause", err.Error()))
+		os.Exit(1)
+	}
+	lambda.Start(handler)
+}
+
+func build(log *slog.Logger) (lambda.Handler, error) {
+	cfg, err := config.Load(config.Path(os.Getenv), os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	roots := fetch.Roots(os.Getenv)
+	gate, err := authorizer.New(cfg, provider.Environment{
+		HTTP:    fetch.NewClient(roots),
+		Secrets: &secret.Manager{Roots: roots},
+		Log:     log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := gate.Warm(ctx); err != nil {
+		log.Warn("warm", slog.String("cause", err.Error()))
+	}
+	handler := gate.Handler(log)
+	handler.Metrics = os.Getenv("AWS_LAMBDA_LOG_FORMAT") == "JSON"
+	return handler, nil
+}
