@@ -1,0 +1,256 @@
+package functions_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gatehouse/infra/local/samtemplate"
+)
+
+// TestPackedFunctions packs each function as sam build does, runs it as Lambda
+// does, and sends it its events.
+func TestPackedFunctions(t *testing.T) {
+	t.Parallel()
+	for id, name := range map[string]string{"AuthorizerFunction": "authorizer", "DemoApiFunction": "demoapi"} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			run := start(t, pack(t, id), environment(t, id))
+			events, err := filepath.Glob(filepath.Join("..", "events", name, "*.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent := 0
+			for _, event := range events {
+				if !strings.HasSuffix(event, ".want.json") {
+					run.answers(t, event, strings.TrimSuffix(event, ".json")+".want.json")
+					sent++
+				}
+			}
+			if sent == 0 {
+				t.Fatalf("there are no events of %s", name)
+			}
+			run.stop()
+			checkLines(t, id, run.stdout.String(), sent)
+			if said := run.stdout.String() + run.stderr.String(); strings.Contains(said, "eyJ") {
+				t.Errorf("there is a token in\n%s", said)
+			}
+		})
+	}
+}
+
+// TestAFunctionWithoutConfigurationDoesNotStart because it would answer each
+// request with an error, and the deployment would look fine.
+func TestAFunctionWithoutConfigurationDoesNotStart(t *testing.T) {
+	t.Parallel()
+	dir := pack(t, "AuthorizerFunction")
+	if err := os.Remove(filepath.Join(dir, "gatehouse.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	run := start(t, dir, environment(t, "AuthorizerFunction"))
+	select {
+	case <-run.exited:
+	case <-run.ctx.Done():
+		t.Fatal("it started")
+	}
+	if code := run.cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("exit status: got %d, want 1", code)
+	}
+	var line struct{ Level, Message, Cause string }
+	if err := json.Unmarshal(run.stdout.Bytes(), &line); err != nil {
+		t.Fatalf("%v in %s", err, &run.stdout)
+	}
+	if line.Level != "ERROR" || line.Message != "start" || !strings.Contains(line.Cause, "gatehouse.yaml") {
+		t.Errorf("got %+v, want an ERROR that names gatehouse.yaml", line)
+	}
+}
+
+// checkLines checks the log lines of a function that was sent some events. The
+// authorizer's hold the metrics that alarms are made of.
+func checkLines(t *testing.T, id, stdout string, events int) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	if len(lines) != events {
+		t.Fatalf("got %d lines for %d events:\n%s", len(lines), events, stdout)
+	}
+	for n, text := range lines {
+		var line struct {
+			Level, Message, RequestID, Outcome, Reason string
+
+			Decisions int
+			Latency   *float64
+			Metrics   *struct {
+				CloudWatchMetrics []struct{ Namespace string }
+			} `json:"_aws"`
+		}
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		if line.RequestID != requestID(n+1) || line.Level == "" || line.Message == "" {
+			t.Errorf("want level, message and the requestId %s in %s", requestID(n+1), text)
+		}
+		if id != "AuthorizerFunction" {
+			continue
+		}
+		m := line.Metrics
+		if m == nil || len(m.CloudWatchMetrics) == 0 || m.CloudWatchMetrics[0].Namespace != "Gatehouse" ||
+			line.Decisions != 1 || line.Latency == nil || line.Outcome == "" || line.Reason == "" {
+			t.Errorf("want metrics, outcome and reason in %s", text)
+		}
+	}
+}
+
+// pack returns a folder with what sam build makes of a function.
+func pack(t *testing.T, id string) string {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		missing(t, "Linux, which Lambda functions are for,")
+	}
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), command(t, "make"), "--directory=..", "build-"+id,
+		"ARTIFACTS_DIR="+dir, "CONFIG=events/gatehouse.yaml", "ARCH="+runtime.GOARCH)
+	for _, variable := range os.Environ() {
+		// The make that may have started this test is not to steer this one.
+		if !strings.HasPrefix(variable, "MAKE") && !strings.HasPrefix(variable, "MFLAGS=") {
+			cmd.Env = append(cmd.Env, variable)
+		}
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("make build-%s: %v\n%s", id, err, out)
+	}
+	return dir
+}
+
+// environment returns the variables that the template gives a function.
+func environment(t *testing.T, id string) []string {
+	t.Helper()
+	template, err := samtemplate.Load("../template.yaml", samtemplate.Options{Parameters: map[string]string{
+		"OidcIssuer": "https://example.okta.com/oauth2/default", "OidcAudience": "api://default",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What Lambda adds, as far as it matters.
+	variables := []string{"AWS_LAMBDA_LOG_FORMAT=JSON", "AWS_REGION=us-east-1", "PATH=/usr/bin"}
+	for name, value := range template.Functions[id].Environment {
+		variables = append(variables, name+"="+value)
+	}
+	return variables
+}
+
+// process is a function under Lambda's Runtime API.
+type process struct {
+	cmd             *exec.Cmd
+	ctx             context.Context // of the process
+	stop            func()          // ends the process and waits for it
+	exited          chan struct{}   // closed when the process has ended
+	stdout, stderr  bytes.Buffer    // to be read after that
+	events, replies chan []byte
+}
+
+// start runs the function in dir.
+func start(t *testing.T, dir string, environment []string) *process {
+	t.Helper()
+	p := &process{exited: make(chan struct{}), events: make(chan []byte), replies: make(chan []byte)}
+	api := httptest.NewServer(p.runtimeAPI())
+	t.Cleanup(api.Close)
+	var cancel func()
+	p.ctx, cancel = context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+	p.stop = func() { cancel(); <-p.exited }
+	t.Cleanup(p.stop)
+
+	p.cmd = exec.CommandContext(p.ctx, filepath.Join(dir, "bootstrap"))
+	p.cmd.Dir = dir
+	p.cmd.Env = append(environment, "AWS_LAMBDA_RUNTIME_API="+api.Listener.Addr().String())
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.exited)
+		_ = p.cmd.Wait() // its exit status stays in ProcessState
+	}()
+	return p
+}
+
+// runtimeAPI is the API by which Lambda speaks to functions:
+// https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+func (p *process) runtimeAPI() http.Handler {
+	const invocation = "/2018-06-01/runtime/invocation/"
+	n := 0
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+invocation+"next", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case event := <-p.events:
+			n++
+			w.Header().Set("Lambda-Runtime-Aws-Request-Id", requestID(n))
+			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(5*time.Second).UnixMilli(), 10))
+			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:gatehouse")
+			_, _ = w.Write(event)
+		case <-r.Context().Done():
+		}
+	})
+	reply := func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			body = []byte(`"half an answer"`)
+		}
+		select {
+		case p.replies <- body:
+		case <-p.ctx.Done():
+		}
+	}
+	mux.HandleFunc("POST "+invocation+"{id}/response", reply)
+	mux.HandleFunc("POST "+invocation+"{id}/error", reply)
+	return mux
+}
+
+func requestID(n int) string { return "request-" + strconv.Itoa(n) }
+
+// answers sends an event and compares the answer with a file.
+func (p *process) answers(t *testing.T, eventFile, wantFile string) {
+	t.Helper()
+	event, err := os.ReadFile(eventFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(wantFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case p.events <- event:
+	case <-p.exited:
+		t.Fatalf("it ended, and said\n%s%s", &p.stdout, &p.stderr)
+	case <-p.ctx.Done():
+		t.Fatal("it asks for no event")
+	}
+	select {
+	case reply := <-p.replies:
+		var got bytes.Buffer
+		if err := json.Indent(&got, bytes.TrimSpace(reply), "", "  "); err != nil {
+			t.Fatalf("%v in %s", err, reply)
+		}
+		if diff := cmp.Diff(string(want), got.String()+"\n"); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", eventFile, diff)
+		}
+	case <-p.exited:
+		t.Fatalf("%s: it ended, and said\n%s%s", eventFile, &p.stdout, &p.stderr)
+	case <-p.ctx.Done():
+		t.Fatalf("%s: no answer", eventFile)
+	}
+}
