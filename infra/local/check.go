@@ -1,0 +1,225 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"gatehouse/infra/local/samtemplate"
+	"gatehouse/shared/config"
+	"gatehouse/shared/config/schema"
+	"gatehouse/shared/policy"
+)
+
+// checkCommand reads a configuration and says what it means.
+type checkCommand struct {
+	files
+}
+
+// Run implements the command. Variables come from the environment or else from
+// what the template gives the authorizer.
+func (c *checkCommand) Run(s stage) error {
+	template, err := load(c.files)
+	if err != nil {
+		return err
+	}
+	given := lookup(template.Functions[authorizerFunction].Environment)
+	cfg, err := config.Load(c.Config, func(name string) (string, bool) {
+		if value, ok := s.env(name); ok {
+			return value, true
+		}
+		return given(name)
+	})
+	if err != nil {
+		return err
+	}
+	r := &reporter{out: s.out}
+	r.printf("%s\n", c.Config)
+	for _, p := range cfg.Providers {
+		r.provider(p)
+	}
+	for _, a := range cfg.APIs {
+		r.api(cfg, a, template)
+	}
+	r.times(cfg)
+	for _, w := range cfg.Warnings {
+		r.warn("%s", w)
+	}
+	return r.end()
+}
+
+// schemaCommand prints the JSON Schema.
+type schemaCommand struct{}
+
+// Run implements the command.
+func (*schemaCommand) Run(s stage) error {
+	text, err := schema.JSON()
+	if err != nil {
+		return err
+	}
+	_, err = s.out.Write(text)
+	return err
+}
+
+// reporter prints a report and collects what is wrong.
+type reporter struct {
+	out      io.Writer
+	warnings []string
+	problems []error
+}
+
+func (r *reporter) printf(format string, args ...any) { fmt.Fprintf(r.out, format, args...) }
+
+func (r *reporter) warn(format string, args ...any) {
+	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+}
+
+// end prints the warnings; what is wrong becomes the error.
+func (r *reporter) end() error {
+	if len(r.warnings) > 0 {
+		r.printf("\nWarnings\n")
+		for _, w := range r.warnings {
+			r.printf("  - %s\n", w)
+		}
+	}
+	if err := errors.Join(r.problems...); err != nil {
+		return err
+	}
+	r.printf("\nThe configuration can be used.\n")
+	return nil
+}
+
+func (r *reporter) provider(p config.Provider) {
+	r.printf("\nProvider %s (%s)\n", p.Name, p.Type)
+	audiences := strings.Join(p.Audiences, ", ")
+	if p.InsecureAnyAudience {
+		audiences = "any (insecure)"
+	}
+	r.table([][]string{
+		{"issuer", p.Issuer},
+		{"audiences", audiences},
+		{"tokens", tokens(p)},
+		{"client id", "claim " + strings.Join(p.ClientIDClaims, ", else ")},
+		{"scopes", "claim " + strings.Join(p.ScopeClaims, ", else ")},
+	})
+}
+
+func tokens(p config.Provider) string {
+	keys := "JWTs by keys (" + strings.Join(p.Algorithms, ", ") + ")"
+	switch {
+	case p.Tokens == config.Introspect:
+		return "all by introspection"
+	case p.Tokens == config.Auto && p.Secret != "":
+		return keys + ", others by introspection"
+	default:
+		return keys + ", no others"
+	}
+}
+
+func (r *reporter) api(cfg *config.Config, a config.API, template *samtemplate.Template) {
+	r.printf("\nAPI %s (%s; tokens of %s)\n", a.Name, a.Profile, strings.Join(a.Providers, ", "))
+	table, err := policy.NewTable(a.Rules())
+	if err != nil {
+		r.problems = append(r.problems, err)
+		return
+	}
+	report := table.Report()
+	rows := [][]string{{"ROUTE", "METHODS", "NEEDS"}}
+	for _, row := range report.Rows {
+		rows = append(rows, []string{row.Route, strings.Join(row.Methods, " "), row.Needs})
+	}
+	r.table(rows)
+	r.printf("  The largest policy document has %d of %d bytes.\n", report.Size, report.Limit)
+	r.judge(cfg, a, report)
+	r.unlisted(a, table, template)
+}
+
+// judge says what a document cannot do.
+func (r *reporter) judge(cfg *config.Config, a config.API, report policy.Report) {
+	if report.Size > report.Limit {
+		var most []string
+		for _, c := range report.Costs[:min(3, len(report.Costs))] {
+			most = append(most, fmt.Sprintf("%s (%d bytes)", c.Route, c.Bytes))
+		}
+		r.problems = append(r.problems, fmt.Errorf(
+			"api %s: a policy document of %d bytes is needed, and API Gateway takes %d beside the context; the routes that cost most: %s",
+			a.Name, report.Size, report.Limit, strings.Join(most, ", ")))
+	}
+	cached := "while API Gateway caches another answer of the same token, it is refused"
+	if cfg.ResultCache == 0 {
+		cached = "harmless as long as results are not cached"
+	}
+	for _, c := range report.Conflicts {
+		r.warn("api %s: no policy document can allow %s and refuse %s; requests for the former get an answer of their own (%s)",
+			a.Name, c.Allowed, c.Refused, cached)
+	}
+	if report.HeadApart {
+		r.warn("api %s: the document has no room for HEAD beside every GET; list the HEAD routes you need (%s)", a.Name, cached)
+	}
+}
+
+// unlisted compares with the APIs of the template that name this API: a route
+// that uses the authorizer and is not listed lies open to a neighbour's
+// wildcard in a cached answer.
+func (r *reporter) unlisted(a config.API, table *policy.Table, template *samtemplate.Template) {
+	for _, api := range template.APIs {
+		if api.StageVariables["gatehouse"] != a.Match.StageVariable || a.Match.StageVariable == "" {
+			continue
+		}
+		missing := map[string]bool{}
+		for _, route := range api.Routes {
+			if route.Authorizer == "" || route.Path == "$default" {
+				continue
+			}
+			method := route.Method
+			if method == "ANY" {
+				method = "GET"
+			}
+			if _, ok := table.Routed(method, route.Path); !ok {
+				missing[route.Method+" "+route.Path] = true
+			}
+		}
+		for _, route := range slices.Sorted(maps.Keys(missing)) {
+			r.warn("%s: %s uses the authorizer but api %s does not list it; list it, with refuse: true if nobody may call it",
+				api.LogicalID, route, a.Name)
+		}
+	}
+}
+
+// times prints how long things work after they should not.
+func (r *reporter) times(cfg *config.Config) {
+	r.printf("\nTimes\n")
+	rows := [][]string{{"API Gateway caches answers for", cfg.ResultCache.String()}}
+	for _, p := range cfg.Providers {
+		rows = append(rows, []string{"an expired token of " + p.Name + " works at most", (p.Leeway + cfg.ResultCache).String() + " longer"})
+		if p.Tokens != config.JWT && p.Secret != "" {
+			remembered := time.Minute
+			if p.CacheMax > 0 {
+				remembered = min(remembered, p.CacheMax)
+			}
+			if p.CacheEntries == 0 {
+				remembered = 0
+			}
+			rows = append(rows, []string{"a revoked opaque token of " + p.Name, (remembered + cfg.ResultCache).String() + " longer"})
+		}
+		if p.Tokens != config.Introspect && !p.KeysOnly {
+			rows = append(rows, []string{"a key that " + p.Name + " withdrew", (10*time.Minute + cfg.ResultCache).String() + " longer"})
+		}
+	}
+	r.table(rows)
+}
+
+func (r *reporter) table(rows [][]string) {
+	w := tabwriter.NewWriter(r.out, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		r.problems = append(r.problems, err)
+	}
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// demoCommand tells the story of a protected API from beginning to end. Every
+// exchange in it is a real one; one that goes otherwise than told is an error.
+type demoCommand struct {
+	files
+}
+
+// Run implements the command.
+func (c *demoCommand) Run(ctx context.Context, s stage) error {
+	listeners, err := listen(ctx, 0)
+	if err != nil {
+		return err
+	}
+	sys, err := newSystem(ctx, options{files: c.files, listeners: listeners})
+	if err != nil {
+		return errors.Join(err, closeAll(listeners))
+	}
+	ctx, stop := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	go func() { served <- sys.Serve(ctx) }()
+	story := &story{system: sys, out: s.out, client: &http.Client{Timeout: 10 * time.Second}}
+	err = story.tell(ctx)
+	stop()
+	return errors.Join(err, <-served)
+}
+
+// story is the walk-through as it is told.
+type story struct {
+	system *system
+	out    io.Writer
+	client *http.Client
+	err    error // the first thing that went otherwise
+}
+
+// chapter is one exchange and what must come of it.
+type chapter struct {
+	title  string
+	text   string
+	method string // GET when empty
+	url    string
+	token  string
+	body   string
+	want   int
+	header string // a response header worth a look
+}
+
+func (s *story) tell(ctx context.Context) error {
+	orders := s.system.REST + "/orders"
+	s.system.policyOff.Store(true)
+	s.exchange(ctx, chapter{
+		title: "An open API",
+		text:  "The orders API stands behind API Gateway. Anyone may read the orders.",
+		url:   orders, want: http.StatusOK,
+	})
+	s.system.policyOff.Store(false)
+	s.exchange(ctx, chapter{
+		title: "The policy is on",
+		text:  "The authorizer is attached to its routes, as template.yaml says. The same request:",
+		url:   orders, want: http.StatusUnauthorized, header: "WWW-Authenticate",
+	})
+	read := s.token(ctx, "A token", "The client "+appID+" asks the identity provider for a token that may read orders.", "orders:read")
+	s.exchange(ctx, chapter{
+		title: "The token opens the route",
+		text:  "The authorizer verifies it and returns one policy for all routes it opens. The API sees who called.",
+		url:   orders, token: read, want: http.StatusOK,
+	})
+	s.exchange(ctx, chapter{
+		title: "One order",
+		text:  "Another route, the same policy: API Gateway does not ask again.",
+		url:   orders + "/1001", token: read, want: http.StatusOK,
+	})
+	order := `{"item":"lamp","quantity":1}`
+	s.exchange(ctx, chapter{
+		title:  "A missing scope",
+		text:   "To place an order takes orders:write, which this token does not have.",
+		method: http.MethodPost, url: orders, token: read, body: order,
+		want: http.StatusForbidden, header: "WWW-Authenticate",
+	})
+	write := s.token(ctx, "A better token", "The client asks again, for both scopes.", "orders:read orders:write")
+	s.exchange(ctx, chapter{
+		title:  "The order is placed",
+		text:   "",
+		method: http.MethodPost, url: orders, token: write, body: order, want: http.StatusCreated, header: "Location",
+	})
+	s.exchange(ctx, chapter{
+		title: "An HTTP API",
+		text:  "The same routes stand as an HTTP API, with the same authorizer.",
+		url:   s.system.HTTP + "/orders", token: read, want: http.StatusOK,
+	})
+	s.exchange(ctx, chapter{
+		title: "Somebody else's token",
+		text:  "A token that names another issuer opens nothing, however well it is signed.",
+		url:   orders, token: s.foreign(), want: http.StatusUnauthorized,
+	})
+	if s.err == nil {
+		fmt.Fprintln(s.out, "\nThat is all. `make run` leaves it running for you.")
+	}
+	return s.err
+}
+
+// exchange sends a chapter's request, shows both sides, and compares.
+func (s *story) exchange(ctx context.Context, c chapter) {
+	if s.err != nil {
+		return
+	}
+	s.narrate(c.title, c.text)
+	if c.method == "" {
+		c.method = http.MethodGet
+	}
+	req, err := http.NewRequestWithContext(ctx, c.method, c.url, strings.NewReader(c.body))
+	if err != nil {
+		s.err = err
+		return
+	}
+	line := "  > " + c.method + " " + c.url
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+		line += "\n  > Authorization: Bearer (the token)"
+	}
+	if c.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+		line += "\n  > " + c.body
+	}
+	fmt.Fprintln(s.out, line)
+	got, err := s.do(req)
+	if err != nil {
+		s.err = err
+		return
+	}
+	fmt.Fprintf(s.out, "  < %d %s\n", got.status, http.StatusText(got.status))
+	if value := got.header.Get(c.header); c.header != "" && value != "" {
+		fmt.Fprintf(s.out, "  < %s: %s\n", c.header, value)
+	}
+	fmt.Fprintf(s.out, "  < %s\n", bytes.TrimSpace(got.body))
+	if got.status != c.want {
+		s.err = fmt.Errorf("%q should have answered %d", c.title, c.want)
+	}
+}
+
+// token gets a token by client credentials and shows what it says, never the
+// token.
+func (s *story) token(ctx context.Context, title, text, scope string) string {
+	if s.err != nil {
+		return ""
+	}
+	s.narrate(title, text)
+	form := url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.system.tokenURL(), strings.NewReader(form.Encode()))
+	if err != nil {
+		s.err = err
+		return ""
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(appID, appSecret)
+	fmt.Fprintf(s.out, "  > POST %s\n  > %s\n", s.system.tokenURL(), form.Encode())
+	got, err := s.do(req)
+	if err != nil {
+		s.err = err
+		return ""
+	}
+	var answer struct {
+		AccessToken string `json:"access_token"`
+		TokenType   string `json:"token_type"`
+		ExpiresIn   int    `json:"expires_in"`
+		Scope       string `json:"scope"`
+	}
+	if err := json.Unmarshal(got.body, &answer); err != nil || got.status != http.StatusOK || answer.AccessToken == "" {
+		s.err = fmt.Errorf("the token endpoint answered %d without a token", got.status)
+		return ""
+	}
+	fmt.Fprintf(s.out, "  < %d %s\n  < %s token for %d s, scope %q\n", got.status, http.StatusText(got.status), answer.TokenType, answer.ExpiresIn, answer.Scope)
+	return answer.AccessToken
+}
+
+// foreign is a token that says it comes from elsewhere.
+func (s *story) foreign() string {
+	claims := s.system.standin.Claims(appID, "orders:read")
+	claims["iss"] = "https://elsewhere.example.com"
+	signed, err := s.system.standin.Mint(claims, nil)
+	if err != nil {
+		s.err = err
+	}
+	return signed
+}
+
+func (s *story) narrate(title, text string) {
+	fmt.Fprintf(s.out, "\n%s\n", title)
+	if text != "" {
+		fmt.Fprintf(s.out, "  %s\n", text)
+	}
+	fmt.Fprintln(s.out)
+}
+
+// exchanged is an answer, read to its end.
+type exchanged struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (s *story) do(req *http.Request) (exchanged, error) {
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return exchanged{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return exchanged{resp.StatusCode, resp.Header, body}, err
+}

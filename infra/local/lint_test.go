@@ -1,0 +1,173 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gatehouse/shared/config"
+	"gatehouse/shared/config/schema"
+)
+
+// The tests of this file hold what no linter knows of: that files which speak of
+// each other agree.
+
+func TestTheTemplateSetsEveryVariableOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	template, err := load(files{Template: "../../template.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	variables := config.Variables(contents(t, "../gatehouse.yaml"))
+	if len(variables) == 0 {
+		t.Error("infra/gatehouse.yaml has no variables: do template.yaml's parameters reach it?")
+	}
+	for _, name := range variables {
+		if _, ok := template.Functions[authorizerFunction].Environment[name]; !ok {
+			t.Errorf("infra/gatehouse.yaml uses ${%s}; the environment of %s in template.yaml does not have it", name, authorizerFunction)
+		}
+	}
+}
+
+func TestEveryMakeTargetInTheDocumentsExists(t *testing.T) {
+	t.Parallel()
+	targets := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^([A-Za-z-]+):`).FindAllSubmatch(contents(t, "../../Makefile"), -1) {
+		targets[string(m[1])] = true
+	}
+	mention := regexp.MustCompile("(?m)(?:^|[`(])make ([a-z-]+)")
+	for _, document := range []string{"../../README.md", "../../events/README.md"} {
+		for _, m := range mention.FindAllSubmatch(contents(t, document), -1) {
+			if !targets[string(m[1])] {
+				t.Errorf("%s speaks of make %s, which there is not", document, m[1])
+			}
+		}
+	}
+}
+
+// TestReadmeHasTheSettings compares the table of settings in README.md with the
+// types that gatehouse.yaml is read into and their descriptions.
+func TestReadmeHasTheSettings(t *testing.T) {
+	t.Parallel()
+	const begin, end = "<!-- settings -->\n", "<!-- /settings -->\n"
+	readme := string(contents(t, "../../README.md"))
+	before, rest, ok := strings.Cut(readme, begin)
+	got, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("README.md has no %s… %s", begin, end)
+	}
+	want := settings(t)
+	if *update {
+		if err := os.WriteFile("../../README.md", []byte(before+begin+want+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the settings in README.md are not what gatehouse.yaml has; go test ./infra/local -run Settings -update (-want +got):\n%s", diff)
+	}
+}
+
+// schemaNode is a key in the JSON Schema.
+type schemaNode struct {
+	Description string
+	Default     any
+	Enum        []string
+	Required    []string
+	AnyOf       []*schemaNode
+	Items       *schemaNode
+	Properties  map[string]*schemaNode
+}
+
+// settings returns a table of all keys in the order of the types.
+func settings(t *testing.T) string {
+	t.Helper()
+	text, err := schema.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := new(schemaNode)
+	if err := json.Unmarshal(text, root); err != nil {
+		t.Fatal(err)
+	}
+	rows := root.rows(t, reflect.TypeFor[config.Config](), "")
+	return "\n| key | default | meaning |\n|---|---|---|\n" + strings.Join(rows, "") + "\n"
+}
+
+// rows returns a row for each key below n, which describes a struct.
+func (n *schemaNode) rows(t *testing.T, of reflect.Type, path string) []string {
+	t.Helper()
+	var rows []string
+	for f := range of.Fields() {
+		key := f.Tag.Get("yaml")
+		if key == "" {
+			continue
+		}
+		child, kind := n.Properties[key], f.Type
+		if child == nil {
+			t.Fatalf("the schema does not have %s%s", path, key)
+		}
+		below := path + key + "."
+		if kind.Kind() == reflect.Slice {
+			kind, below = kind.Elem(), path+key+"[]."
+		}
+		rows = append(rows, fmt.Sprintf("| `%s%s` | %s | %s |\n", path, key, child.otherwise(slices.Contains(n.Required, key)), child.meaning()))
+		switch {
+		case child.Items != nil && child.Items.Properties != nil:
+			rows = append(rows, child.Items.rows(t, kind, below)...)
+		case child.Properties != nil:
+			rows = append(rows, child.rows(t, kind, below)...)
+		}
+	}
+	return rows
+}
+
+// otherwise says what a key is when it is not there.
+func (n *schemaNode) otherwise(required bool) string {
+	switch {
+	case required:
+		return "required"
+	case n.Default == nil:
+		return ""
+	default:
+		return fmt.Sprintf("`%v`", n.Default)
+	}
+}
+
+func (n *schemaNode) meaning() string {
+	values := n.values()
+	text := strings.ReplaceAll(n.Description, "|", `\|`)
+	if slices.ContainsFunc(values, func(v string) bool { return !strings.Contains(text, v) }) {
+		text += " Values: `" + strings.Join(values, "`, `") + "`."
+	}
+	return text
+}
+
+// values returns those that a key, or an element of its list, can have.
+func (n *schemaNode) values() []string {
+	if n.Items != nil {
+		n = n.Items
+	}
+	for _, one := range append(n.AnyOf, n) {
+		if one.Enum != nil {
+			return one.Enum
+		}
+	}
+	return nil
+}
+
+func contents(t *testing.T, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
