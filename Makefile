@@ -1,0 +1,91 @@
+# Gatehouse. `make` lists what there is.
+
+GO            ?= go
+GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME      ?= 30s
+BENCHCOUNT    ?= 5
+ARCH          ?= arm64
+ARGS          ?=
+
+# What the authorizer is packed with: this file and, if there is one, the folder
+# keys/ beside it (keysFile).
+CONFIG ?= infra/gatehouse.yaml
+
+# The race detector needs a C compiler. Without one the tests still run, except
+# in CI, where they must not.
+RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo check schema test lint fuzz cover bench build ci clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## the whole system on this machine (ARGS="--trace", ARGS="--help")
+	@$(GO) run ./infra/local run $(ARGS)
+
+demo: ## the walk-through, from an open API to a refused scope
+	@$(GO) run ./infra/local demo $(ARGS)
+
+check: ## read infra/gatehouse.yaml; print its routes, warnings and limits
+	@$(GO) run ./infra/local check $(ARGS)
+
+schema: ## write infra/gatehouse.schema.json from the types
+	@$(GO) run ./infra/local schema > infra/gatehouse.schema.json.new
+	@mv infra/gatehouse.schema.json.new infra/gatehouse.schema.json
+
+test: ## all tests, in random order, with the race detector
+ifeq ($(RACE),)
+	@echo "make test: no C compiler, so the race detector is off" >&2
+	@test -z "$(CI)"
+endif
+	$(GO) test $(RACE) -shuffle=on ./...
+
+lint: ## vet, format and the linters of .golangci.yml
+	$(GO) vet ./...
+	$(GO) run $(GOLANGCI_LINT) run ./...
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@$(GO) list ./... | while read -r pkg; do \
+		for target in $$($(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$pkg" || exit 1; \
+		done; \
+	done
+
+cover: ## coverage by package, and coverage.html
+	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./...
+	$(GO) tool cover -html=coverage.out -o coverage.html
+
+bench: ## time and allocations as ratios of bare crypto in the same run
+	@$(GO) run ./infra/bench -count $(BENCHCOUNT)
+
+build: build-AuthorizerFunction build-DemoApiFunction ## the functions, as sam build makes them, under build/
+
+# SAM calls build-<LogicalId> with ARTIFACTS_DIR; both ways compile with this line.
+define function
+	@mkdir -p "$(or $(ARTIFACTS_DIR),build/$@)"
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags='-s -w' \
+		-o "$(or $(ARTIFACTS_DIR),build/$@)/bootstrap" ./functions/$(1)
+endef
+
+.PHONY: build-AuthorizerFunction build-DemoApiFunction
+build-AuthorizerFunction:
+	$(call function,authorizer)
+	cp $(CONFIG) "$(or $(ARTIFACTS_DIR),build/$@)/gatehouse.yaml"
+	if [ -d "$(dir $(CONFIG))keys" ]; then cp -R "$(dir $(CONFIG))keys" "$(or $(ARTIFACTS_DIR),build/$@)/"; fi
+
+build-DemoApiFunction:
+	$(call function,demoapi)
+
+ci: ## everything CI does, on any machine with Go and a C compiler
+	$(MAKE) lint
+	$(MAKE) test
+	$(MAKE) build
+	$(MAKE) demo
+	$(MAKE) check
+	$(MAKE) bench BENCHCOUNT=3
+	$(MAKE) fuzz FUZZTIME=10s
+
+clean: ## what the other targets left behind
+	rm -rf build .aws-sam coverage.out coverage.html
