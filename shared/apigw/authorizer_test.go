@@ -264,7 +264,7 @@ func TestNoTokenReachesTheLogOrAnError(t *testing.T) {
 	t.Parallel()
 	const mark = "eyJhMARKEDa.MARKED.MARKED"
 	everything := func(_ context.Context, r *apigw.Request) (apigw.Decision, error) {
-		panic(fmt.Sprint("cannot use ", r.Authorization))
+		panic(fmt.Sprint("cannot use ", r.Authorization[0].Reveal()))
 	}
 	for shape, event := range authorizerEvents(t, "Bearer "+mark) {
 		for name, fn := range map[string]func(context.Context, *apigw.Request) (apigw.Decision, error){
@@ -342,7 +342,7 @@ func TestConcurrentInvocationsDoNotMeet(t *testing.T) {
 	t.Parallel()
 	log, written := jsonLog()
 	a := &apigw.Authorizer{Log: log, Metrics: true, Decide: func(_ context.Context, r *apigw.Request) (apigw.Decision, error) {
-		return apigw.Decision{Outcome: apigw.Allowed, Principal: r.Authorization[0], Document: []byte(`{}`), Log: []slog.Attr{slog.String("api", r.Authorization[0])}}, nil
+		return apigw.Decision{Outcome: apigw.Allowed, Principal: r.Authorization[0].Reveal(), Document: []byte(`{}`), Log: []slog.Attr{slog.String("api", r.Authorization[0].Reveal())}}, nil
 	}}
 	const n = 200
 	var wg sync.WaitGroup

@@ -79,16 +79,16 @@ type Request struct {
 
 	// Authorization holds every value of every Authorization header, in order.
 	// In payload format 2.0 API Gateway has joined several with commas.
-	Authorization []string
+	Authorization []Credential
 
 	// AccessToken holds every value of the query parameter access_token,
 	// decoded. A value with a broken escape sequence is left as it came.
-	AccessToken []string
+	AccessToken []Credential
 
 	// IdentitySource holds the identity sources of an HTTP API. Format 1.0
 	// joins them with commas, which their values may hold too, so there the
 	// joined text comes first and, if it has commas, its parts follow.
-	IdentitySource []string
+	IdentitySource []Credential
 
 	// RequestID is API Gateway's id of the caller's request; "" for TOKEN.
 	RequestID string
@@ -150,7 +150,7 @@ func (e *authorizerEvent) request(shape Shape) (*Request, error) {
 	r.Method = r.ARN.Method
 	if shape == RESTToken {
 		if len(e.token) > 0 {
-			r.Authorization = []string{t.keep(e.token)}
+			r.Authorization = credentials([]string{t.keep(e.token)})
 		}
 		return r, nil
 	}
@@ -161,13 +161,13 @@ func (e *authorizerEvent) request(shape Shape) (*Request, error) {
 	r.Domain = t.keep(e.context.domain)
 	r.StageVariable = t.keep(e.stageVariable)
 	r.RequestID = t.keep(e.context.requestID)
-	r.Authorization = t.keepAll(e.headers, e.header)
+	r.Authorization = credentials(t.keepAll(e.headers, e.header))
 	if shape == HTTP2 {
-		r.AccessToken = accessTokens(t.keep(e.rawQuery))
+		r.AccessToken = credentials(accessTokens(t.keep(e.rawQuery)))
 	} else {
-		r.AccessToken = t.keepAll(e.parameters, e.param)
+		r.AccessToken = credentials(t.keepAll(e.parameters, e.param))
 	}
-	r.IdentitySource = e.identitySource(shape, &t)
+	r.IdentitySource = credentials(e.identitySource(shape, &t))
 	return r, nil
 }
 

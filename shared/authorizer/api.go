@@ -91,13 +91,14 @@ func (a *api) token(r *apigw.Request) (string, error) {
 	}
 	switch {
 	case len(r.Authorization) == 1 && a.header:
-		raw, err := oauth.ParseBearer(r.Authorization[0])
+		credential := r.Authorization[0].Reveal()
+		raw, err := oauth.ParseBearer(credential)
 		if err != nil {
 			return "", credentialError(err)
 		}
-		return raw, a.inCacheKey(r, r.Authorization[0])
+		return raw, a.inCacheKey(r, credential)
 	case len(r.AccessToken) == 1 && a.query:
-		raw := r.AccessToken[0]
+		raw := r.AccessToken[0].Reveal()
 		if raw == "" {
 			return "", errNoToken
 		}
@@ -115,10 +116,15 @@ func (a *api) token(r *apigw.Request) (string, error) {
 // inCacheKey refuses a token that is not among the identity sources an HTTP
 // API reports: its answer would be cached under, and replayed to, others.
 func (*api) inCacheKey(r *apigw.Request, credential string) error {
-	if len(r.IdentitySource) > 0 && !slices.Contains(r.IdentitySource, credential) {
-		return errIdentitySource
+	if len(r.IdentitySource) == 0 {
+		return nil
 	}
-	return nil
+	for _, source := range r.IdentitySource {
+		if source.Reveal() == credential {
+			return nil
+		}
+	}
+	return errIdentitySource
 }
 
 func credentialError(err error) error {
