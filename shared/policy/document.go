@@ -186,6 +186,9 @@ func (t *Table) draft(g Grant, allowed []int, f form) draft {
 			continue
 		}
 		d.deny = append(d.deny, line{e.pattern, e.rule})
+		if !t.takesSlash(&e, allowed) {
+			d.deny = append(d.deny, line{e.pattern + "/", e.rule})
+		}
 		for _, y := range overlaps[x] {
 			apart[y] = apart[y] || g.meets(t.entries[y].need)
 		}
@@ -197,6 +200,18 @@ func (t *Table) draft(g Grant, allowed []int, f form) draft {
 	}
 	d.allow, d.deny = outermost(d.allow), outermost(d.deny)
 	return d
+}
+
+// takesSlash reports whether one of the allowed entries may be sent what a
+// refused one would be but for a slash at the end. If none is, documents deny
+// that as well: whether API Gateway ignores such a slash is not documented.
+func (t *Table) takesSlash(refused *entry, allowed []int) bool {
+	slashed := language{path: append(slices.Clone(refused.path), segment{}), iam: true}
+	return slices.ContainsFunc(allowed, func(x int) bool {
+		e := &t.entries[x]
+		return e.method == refused.method && len(e.path) > 0 && e.path[len(e.path)-1].kind == proxy &&
+			mayMeet(slashed, language{path: e.path})
+	})
 }
 
 // outermost drops lines that another line makes superfluous.

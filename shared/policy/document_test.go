@@ -69,15 +69,21 @@ func TestDocument(t *testing.T) {
 	}{
 		{
 			"all routes of a scope are allowed, HEAD with GET", orders, "read", "GET /orders",
-			[]string{"+GET/orders", "+HEAD/orders", "+GET/orders/?*", "+HEAD/orders/?*", "-GET/orders/mine", "-HEAD/orders/mine"},
+			[]string{"+GET/orders", "+HEAD/orders", "+GET/orders/?*", "+HEAD/orders/?*", "-GET/orders/mine", "-GET/orders/mine/", "-HEAD/orders/mine", "-HEAD/orders/mine/"},
 		},
 		{
 			"another request has the same answer", orders, "read", "HEAD /orders/7",
-			[]string{"+GET/orders", "+HEAD/orders", "+GET/orders/?*", "+HEAD/orders/?*", "-GET/orders/mine", "-HEAD/orders/mine"},
+			[]string{"+GET/orders", "+HEAD/orders", "+GET/orders/?*", "+HEAD/orders/?*", "-GET/orders/mine", "-GET/orders/mine/", "-HEAD/orders/mine", "-HEAD/orders/mine/"},
 		},
 		{
 			"a refused request has the same answer", orders, "read", "POST /orders",
-			[]string{"+GET/orders", "+HEAD/orders", "+GET/orders/?*", "+HEAD/orders/?*", "-GET/orders/mine", "-HEAD/orders/mine"},
+			[]string{"+GET/orders", "+HEAD/orders", "+GET/orders/?*", "+HEAD/orders/?*", "-GET/orders/mine", "-GET/orders/mine/", "-HEAD/orders/mine", "-HEAD/orders/mine/"},
+		},
+		{
+			"a slash at its end makes a refused route no other, unless an allowed route takes that",
+			[]policy.Rule{rule("POST /a/{x+}", "s"), rule("POST /a/{x}/b", "!"), rule("POST /c/{x}", "s"), rule("POST /c/d", "!")},
+			"s", "POST /c/1",
+			[]string{"+POST/a/?*", "+POST/c/?*", "-POST/a/?*/b", "-POST/c/d", "-POST/c/d/"},
 		},
 		{
 			"a pattern that another covers is left out", orders, "read own", "GET /orders",

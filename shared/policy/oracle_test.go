@@ -94,10 +94,9 @@ func allows(r policy.Requirement, scopes []string) bool {
 // request is what a client asks for.
 type request struct{ method, path string }
 
-func (r request) arn() string { return prefix + "/" + r.method + r.path }
-
 // world is a table with what is known of it, for one caller.
 type world struct {
+	prefix    string
 	oracle    *oracle
 	table     *policy.Table
 	grant     policy.Grant
@@ -115,7 +114,7 @@ func newWorld(tb testing.TB, rules []policy.Rule, parsed map[string]*iam.Policy)
 		tb.Fatal(err)
 	}
 	return &world{
-		oracle: newOracle(rules), table: table,
+		prefix: prefix, oracle: newOracle(rules), table: table,
 		conflicts: table.Report().Conflicts,
 		routes:    map[request]int{},
 		parsed:    parsed,
@@ -145,7 +144,7 @@ func (w *world) conflicting(rule int) bool {
 // answer returns the document for a request. With routed, the template that
 // API Gateway has matched is known.
 func (w *world) answer(r request, routed bool) []byte {
-	ask := policy.Ask{Prefix: prefix, Grant: w.grant, Method: r.method, Path: r.path}
+	ask := policy.Ask{Prefix: w.prefix, Grant: w.grant, Method: r.method, Path: r.path}
 	rule := w.route(r)
 	switch {
 	case !routed:
@@ -169,7 +168,7 @@ func (w *world) allowed(document []byte, r request) bool {
 		}
 		w.parsed[string(document)] = p
 	}
-	return p.Evaluate(invoke, r.arn(), iam.Context{}) == iam.Allow
+	return p.Evaluate(invoke, w.prefix+"/"+r.method+r.path, iam.Context{}) == iam.Allow
 }
 
 // check compares the answer to request q with the oracle, on q itself and, as
@@ -182,14 +181,18 @@ func (w *world) check(q request, routed bool, others []request) string {
 	if got := w.allowed(document, q); got != want && (got || !unwritable || !w.conflicting(rule)) {
 		return fmt.Sprintf("own answer: allowed = %t, want %t: %s", got, want, document)
 	}
-	exact := rule >= 0 && !w.conflicting(rule)
+	// With a prefix longer than the report's, documents may be shortened.
+	inexact := func(method string, rule int) bool {
+		return w.conflicting(rule) || method == "HEAD" && len(w.prefix) > len(prefix)
+	}
+	exact := rule >= 0 && !inexact(q.method, rule)
 	for _, o := range others {
 		rule := w.route(o)
 		if rule < 0 {
 			continue // not listed: see the package comment
 		}
 		want := allows(w.oracle.rules[rule].Requirement, w.scopes)
-		if got := w.allowed(document, o); got && !want || !got && want && exact && !w.conflicting(rule) {
+		if got := w.allowed(document, o); got && !want || !got && want && exact && !inexact(o.method, rule) {
 			return fmt.Sprintf("on %s %q: allowed = %t, want %t: %s", o.method, o.path, got, want, document)
 		}
 	}
@@ -253,11 +256,11 @@ func randomRequirement(r *rand.Rand) policy.Requirement {
 	}
 }
 
-// randomRules returns a table of up to 8 rules without duplicates.
-func randomRules(r *rand.Rand) []policy.Rule {
+// randomRules returns a table of up to n rules without duplicates.
+func randomRules(r *rand.Rand, n int) []policy.Rule {
 	var rules []policy.Rule
 	seen := map[string]bool{}
-	for range 1 + r.IntN(8) {
+	for range 1 + r.IntN(n) {
 		template := randomTemplate(r)
 		if len(rules) > 0 && r.IntN(3) == 0 { // another method of the same
 			_, template, _ = strings.Cut(pick(r, rules).Route, " ")

@@ -19,8 +19,14 @@ func TestDocumentDecidesAsRoutesDo(t *testing.T) {
 	seed := rand.Uint64()
 	for i := range uint64(tables) {
 		r := rand.New(rand.NewPCG(seed, i))
-		rules := randomRules(r)
+		rules := randomRules(r, 8)
+		if i%10 == 0 {
+			rules = randomRules(r, 50)
+		}
 		w := newWorld(t, rules, map[string]*iam.Policy{})
+		if i%10 == 0 {
+			w.prefix += strings.Repeat("e", 120) // so that many documents are too long
+		}
 		for range callers {
 			w.caller(randomScopes(r))
 			var all []request
@@ -204,7 +210,7 @@ func FuzzDocument(f *testing.F) {
 			return
 		}
 		r := rand.New(rand.NewPCG(seed, 0))
-		rules := randomRules(r)
+		rules := randomRules(r, 8)
 		w := newWorld(t, rules, map[string]*iam.Policy{})
 		w.caller(randomScopes(r))
 		q := request{method, path}
