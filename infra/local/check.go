@@ -139,6 +139,10 @@ func (r *reporter) api(cfg *config.Config, a config.API, template *samtemplate.T
 	r.unlisted(a, table, template)
 }
 
+// maxConflicts is how many pairs of routes are printed: templates that begin
+// with parameters can make thousands.
+const maxConflicts = 10
+
 // judge says what a document cannot do.
 func (r *reporter) judge(cfg *config.Config, a config.API, report policy.Report) {
 	if report.Size > report.Limit {
@@ -154,7 +158,11 @@ func (r *reporter) judge(cfg *config.Config, a config.API, report policy.Report)
 	if cfg.ResultCache == 0 {
 		cached = "harmless as long as results are not cached"
 	}
-	for _, c := range report.Conflicts {
+	for n, c := range report.Conflicts {
+		if n == maxConflicts {
+			r.warn("api %s: and %d more pairs of routes like these", a.Name, len(report.Conflicts)-n)
+			break
+		}
 		r.warn("api %s: no policy document can allow %s and refuse %s; requests for the former get an answer of their own (%s)",
 			a.Name, c.Allowed, c.Refused, cached)
 	}
