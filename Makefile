@@ -87,7 +87,7 @@ ci: ## everything CI does, on any machine with Go and a C compiler
 	$(MAKE) demo
 	$(MAKE) check
 	$(MAKE) bench BENCHCOUNT=3
-	$(MAKE) fuzz FUZZTIME=30000x
+	$(MAKE) fuzz FUZZTIME=10000x
 
 clean: ## what the other targets left behind
 	rm -rf build .aws-sam coverage.out coverage.html
