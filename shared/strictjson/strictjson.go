@@ -65,7 +65,7 @@ const (
 	Object
 )
 
-// Decoder reads one JSON document. Use [NewDecoder]; a Decoder is not safe for
+// Decoder reads JSON documents, one at a time. Use [NewDecoder]; a Decoder is not safe for
 // concurrent use and stops at its first error.
 type Decoder struct {
 	data  []byte
@@ -86,6 +86,11 @@ type name struct {
 // NewDecoder returns a decoder of data, which must not change while it is used.
 func NewDecoder(data []byte, rules Rules) *Decoder {
 	return &Decoder{data: data, rules: rules}
+}
+
+// Reset makes d read another document by the same rules.
+func (d *Decoder) Reset(data []byte) {
+	d.data, d.pos, d.depth, d.names = data, 0, 0, d.names[:0]
 }
 
 // Valid reports whether data is one document that obeys rules, as an error.

@@ -50,20 +50,18 @@ type instant struct {
 
 func (i instant) time() time.Time { return time.UnixMilli(i.ms) }
 
-func parseClaims(text []byte) (claimSet, error) {
-	var c claimSet
-	d := strictjson.NewDecoder(text, strictjson.Token)
+// parse reads a claims object with d.
+func (c *claimSet) parse(d *strictjson.Decoder, text []byte) error {
+	d.Reset(text)
 	err := d.Object(func(name []byte) error { return c.read(d, name) })
 	if err == nil {
 		err = d.End()
 	}
 	switch {
-	case err == nil:
-		return c, nil
-	case Reason(err) != "":
-		return claimSet{}, err
+	case err == nil, Reason(err) != "":
+		return err
 	default:
-		return claimSet{}, ErrMalformed
+		return ErrMalformed
 	}
 }
 

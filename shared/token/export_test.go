@@ -1,10 +1,12 @@
 package token
 
+import "gatehouse/shared/strictjson"
+
 // VerifyJWS checks a JWS the way [Issuer.Verify] does (gate, allowed
 // algorithms, key, signature), without the claims: the payloads of the
 // Wycheproof vectors are not JSON.
 func VerifyJWS(raw string, jwkSet []byte, allowed []string) error {
-	jws, err := split(raw)
+	jws, err := split(raw, strictjson.NewDecoder(nil, strictjson.Token))
 	if err != nil {
 		return err
 	}

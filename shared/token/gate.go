@@ -50,40 +50,40 @@ func LooksLikeJWT(raw string) bool {
 // JSON object, no crit, b64, zip or enc, no key and no URL of a key, no
 // nested JWT.
 func Parse(raw string) (*Unverified, error) {
-	jws, err := split(raw)
+	d := strictjson.NewDecoder(nil, strictjson.Token)
+	u, err := split(raw, d)
 	if err != nil {
 		return nil, err
 	}
-	u := &jws
-	if u.claims, err = parseClaims(u.payload); err != nil {
+	if err := u.claims.parse(d, u.payload); err != nil {
 		return nil, err
 	}
 	return u, nil
 }
 
-// split checks the compact serialization and the header.
-func split(raw string) (Unverified, error) {
+// split checks the compact serialization and, with d, the header.
+func split(raw string, d *strictjson.Decoder) (*Unverified, error) {
 	if len(raw) > maxLength {
-		return Unverified{}, ErrMalformed
+		return nil, ErrMalformed
 	}
 	// Dots are counted before anything is allocated (CVE-2025-27144).
 	if strings.Count(raw, ".") != 2 {
-		return Unverified{}, ErrMalformed
+		return nil, ErrMalformed
 	}
 	first, last := strings.IndexByte(raw, '.'), strings.LastIndexByte(raw, '.')
 	head, err := decode(raw[:first])
 	if err != nil {
-		return Unverified{}, err
+		return nil, err
 	}
-	u := Unverified{signingInput: raw[:last]}
-	if u.header, err = parseHeader(head); err != nil {
-		return Unverified{}, err
+	u := &Unverified{signingInput: raw[:last]}
+	if u.header, err = parseHeader(d, head); err != nil {
+		return nil, err
 	}
 	if u.payload, err = decode(raw[first+1 : last]); err != nil {
-		return Unverified{}, err
+		return nil, err
 	}
 	if u.signature, err = decode(raw[last+1:]); err != nil {
-		return Unverified{}, err
+		return nil, err
 	}
 	return u, nil
 }
@@ -104,9 +104,9 @@ func decode(part string) ([]byte, error) {
 	return b[:n], nil
 }
 
-func parseHeader(text []byte) (header, error) {
+func parseHeader(d *strictjson.Decoder, text []byte) (header, error) {
 	var h header
-	d := strictjson.NewDecoder(text, strictjson.Token)
+	d.Reset(text)
 	err := d.Object(func(name []byte) error {
 		switch string(name) {
 		case "alg":

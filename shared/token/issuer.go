@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gatehouse/shared/strictjson"
 )
 
 // Issuer is one identity provider's issuer and what its access tokens must
@@ -70,7 +72,8 @@ func (i *Issuer) Verify(ctx context.Context, u *Unverified) (*Facts, error) {
 // refusal; an answer that is no answer is [ErrMalformed] or [ErrClaims] and
 // not the token's fault.
 func (i *Issuer) ParseIntrospection(answer []byte) (*Facts, error) {
-	claims, err := parseClaims(answer)
+	var claims claimSet
+	err := claims.parse(strictjson.NewDecoder(nil, strictjson.Token), answer)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("introspection answer: %w", err)
