@@ -21,10 +21,17 @@ const (
 )
 
 // Credentials is what Gatehouse keeps of one identity provider: the JSON object
-// {"client_id":"…","client_secret":"…"}. Other members are left alone.
+// {"client_id":"…","client_secret":"…","authorization":"SSWS …"}. Either the
+// first two or the last may be missing. Other members are left alone.
 type Credentials struct {
-	ClientID     string
-	ClientSecret Value
+	ClientID      string
+	ClientSecret  Value
+	Authorization Value // the Authorization header that registers clients, scheme included
+}
+
+// Equal compares in constant time.
+func (c Credentials) Equal(d Credentials) bool {
+	return c.ClientID == d.ClientID && c.ClientSecret.Equal(d.ClientSecret) && c.Authorization.Equal(d.Authorization)
 }
 
 // Source is the credentials of one provider, read when first needed and kept.
@@ -106,6 +113,10 @@ func parse(text []byte) (Credentials, error) {
 			b, err := d.String()
 			c.ClientSecret = New(string(b))
 			return err
+		case "authorization":
+			b, err := d.String()
+			c.Authorization = New(string(b))
+			return err
 		default:
 			return d.Skip()
 		}
@@ -116,8 +127,10 @@ func parse(text []byte) (Credentials, error) {
 	switch {
 	case err != nil:
 		return Credentials{}, fmt.Errorf(`secret: it must be a JSON object such as {"client_id":"…","client_secret":"…"}: %w`, err)
-	case c.ClientID == "" || c.ClientSecret.Reveal() == "":
-		return Credentials{}, errors.New("secret: client_id and client_secret must both be there")
+	case (c.ClientID == "") != (c.ClientSecret.Reveal() == ""):
+		return Credentials{}, errors.New("secret: client_id and client_secret must both be there, or neither")
+	case c.ClientID == "" && c.Authorization.Reveal() == "":
+		return Credentials{}, errors.New("secret: client_id and client_secret must be there, or authorization")
 	}
 	return c, nil
 }

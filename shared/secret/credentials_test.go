@@ -85,6 +85,9 @@ func TestBadSecretsAreRefusedWithoutEcho(t *testing.T) {
 		"an array":             `["hunter2"]`,
 		"no client_id":         `{"client_secret":"hunter2"}`,
 		"no client_secret":     `{"client_id":"hunter2"}`,
+		"half a client":        `{"client_id":"hunter2","authorization":"SSWS hunter2"}`,
+		"no authorization":     `{"authorization":""}`,
+		"a list of them":       `{"authorization":["SSWS hunter2"]}`,
 		"a number":             `{"client_id":"a","client_secret":2}`,
 		"a member twice":       `{"client_id":"hunter2","client_id":"hunter2","client_secret":"x"}`,
 		"something after it":   `{"client_id":"a","client_secret":"hunter2"} hunter2`,
@@ -108,11 +111,19 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := Open("file:"+path, nil).Credentials(t.Context())
-	if err != nil || c.ClientID != "id" || c.ClientSecret.Reveal() != "s" {
+	if err != nil || c.ClientID != "id" || c.ClientSecret.Reveal() != "s" || c.Authorization.Reveal() != "SSWS x" {
 		t.Errorf("got %v, %v", c, err)
 	}
 	if _, err := Open("file:"+path+".not", nil).Credentials(t.Context()); err == nil {
 		t.Error("a missing file gives credentials")
+	}
+}
+
+func TestAuthorizationAloneIsEnough(t *testing.T) {
+	t.Parallel()
+	c, err := parse([]byte(`{"authorization":"SSWS x"}`))
+	if err != nil || c.Authorization.Reveal() != "SSWS x" {
+		t.Errorf("got %v, %v", c, err)
 	}
 }
 
