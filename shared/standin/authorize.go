@@ -66,7 +66,7 @@ func (s *Server) trust(r *http.Request, as *authServer) (authorization, error) {
 	if len(params["client_id"]) > 1 || len(params["redirect_uri"]) > 1 {
 		return authorization{}, refusal{reason: repeatedParameter}
 	}
-	c, ok := s.clients[params.Get("client_id")]
+	c, ok := s.clients.get(params.Get("client_id"))
 	if !ok {
 		return authorization{}, refusal{reason: unknownClient}
 	}

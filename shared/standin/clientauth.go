@@ -58,14 +58,14 @@ func (s *Server) authenticate(r *http.Request, form url.Values) (Client, error) 
 	if id == "" {
 		return Client{}, refusal{reason: noCredentials}
 	}
-	c, ok := s.clients[id]
+	c, ok := s.clients.get(id)
 	if !ok {
 		return Client{}, refusal{reason: unknownClient}
 	}
 	if c.AuthMethod != method {
 		return Client{}, refusal{reason: wrongAuthMethod}
 	}
-	if method != Public && !equal(secret, c.Secret) {
+	if method != Public && !s.clients.accepts(id, secret) {
 		return Client{}, refusal{reason: wrongSecret}
 	}
 	return c, nil

@@ -32,11 +32,12 @@ func (s *Server) controlRoutes() {
 	// A page in a browser must not break the laptop's server behind its back.
 	local := http.NewCrossOriginProtection()
 	for pattern, serve := range map[string]http.HandlerFunc{
-		"POST /_standin/faults":        s.setFault,
-		"DELETE /_standin/faults":      s.clearFaults,
-		"POST /_standin/rotate-keys":   s.rotateKeys,
-		"POST /_standin/drop-old-keys": s.dropOldKeys,
-		"GET /_standin/requests":       s.showRequests,
+		"POST /_standin/faults":           s.setFault,
+		"DELETE /_standin/faults":         s.clearFaults,
+		"POST /_standin/rotate-keys":      s.rotateKeys,
+		"POST /_standin/drop-old-keys":    s.dropOldKeys,
+		"POST /_standin/revoke-api-token": s.revokeAPIToken,
+		"GET /_standin/requests":          s.showRequests,
 	} {
 		s.mux.Handle(pattern, local.Handler(serve))
 	}
@@ -67,8 +68,8 @@ func (r faultRequest) fault() (Fault, error) {
 	if !slices.Contains(kinds(), r.Endpoint) && !strings.HasPrefix(string(r.Endpoint), "/") {
 		return Fault{}, fmt.Errorf("endpoint is %q; want a path or one of %v", r.Endpoint, kinds())
 	}
-	if r.Cut != NoCut && r.Cut != BeforeHeaders && r.Cut != AfterHeaders {
-		return Fault{}, fmt.Errorf("cut is %q; want %s or %s", r.Cut, BeforeHeaders, AfterHeaders)
+	if r.Cut != NoCut && r.Cut != BeforeHeaders && r.Cut != AfterEffect && r.Cut != AfterHeaders {
+		return Fault{}, fmt.Errorf("cut is %q; want %s, %s or %s", r.Cut, BeforeHeaders, AfterEffect, AfterHeaders)
 	}
 	if r.Status != 0 && (r.Status < 200 || r.Status > 599) {
 		return Fault{}, fmt.Errorf("status is %d; want 200 to 599", r.Status)
@@ -124,6 +125,11 @@ func (s *Server) rotateKeys(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) dropOldKeys(w http.ResponseWriter, _ *http.Request) {
 	s.DropOldKeys()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) revokeAPIToken(w http.ResponseWriter, _ *http.Request) {
+	s.SetAPIToken("")
 	w.WriteHeader(http.StatusNoContent)
 }
 

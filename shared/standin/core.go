@@ -51,7 +51,7 @@ func (c Client) may(grantType string) bool { return slices.Contains(c.GrantTypes
 
 // assigned reports whether u may sign in to c.
 func (c Client) assigned(u User) bool {
-	return c.Groups == nil || slices.ContainsFunc(u.Groups, func(g string) bool { return slices.Contains(c.Groups, g) })
+	return c.Groups == nil || slices.Contains(c.Groups, everyone) || slices.ContainsFunc(u.Groups, func(g string) bool { return slices.Contains(c.Groups, g) })
 }
 
 // User is a person who can sign in.
@@ -71,7 +71,8 @@ type AuthorizationServer struct {
 	// Scopes are the custom ones. Nil means orders:read, orders:write and
 	// orders:admin.
 	Scopes []string
-	// Clients are the client IDs that its access policy includes; nil means all.
+	// Clients are the client IDs that its access policy includes; nil means
+	// all. Empty but not nil, it has no policy, as a new one at Okta.
 	Clients []string
 	// Opaque makes access tokens random strings that only introspection explains.
 	Opaque bool
@@ -84,6 +85,7 @@ type authServer struct {
 	issuer string
 	path   string // of its endpoints, such as "/oauth2/default"
 	org    bool   // the one of the organisation itself
+	lax    bool   // a request may name no scope, and gets none
 }
 
 // userScopes are the scopes that speak of a person.
@@ -92,7 +94,7 @@ func userScopes() []string { return []string{"openid", "profile", "email", "offl
 // grantScopes returns the scopes that c gets at as out of a scope parameter.
 func grantScopes(as *authServer, c Client, scope, grantType string) ([]string, error) {
 	scopes := parseScope(scope)
-	if len(scopes) == 0 {
+	if len(scopes) == 0 && !as.lax {
 		return nil, refusal{reason: noScopes}
 	}
 	var custom, denied []string

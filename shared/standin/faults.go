@@ -26,7 +26,8 @@ type Cut string
 // The moments a connection can break.
 const (
 	NoCut         Cut = ""
-	BeforeHeaders Cut = "before_headers" // reset, with nothing answered
+	BeforeHeaders Cut = "before_headers" // reset, with nothing done and nothing answered
+	AfterEffect   Cut = "after_effect"   // reset, with everything done and nothing answered
 	AfterHeaders  Cut = "after_headers"  // closed after the headers and half of the body
 )
 
@@ -99,6 +100,10 @@ func (s *Server) play(f Fault, w http.ResponseWriter, r *http.Request, own http.
 		return
 	}
 	a := s.answer(f, r, own)
+	if f.Cut == AfterEffect {
+		cut(w, f.Cut)
+		return
+	}
 	for name, value := range f.Header {
 		a.header.Set(name, value)
 	}
@@ -189,7 +194,7 @@ func cut(w http.ResponseWriter, when Cut) {
 	if err != nil {
 		return
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok && when == BeforeHeaders {
+	if tcp, ok := conn.(*net.TCPConn); ok && when != AfterHeaders {
 		// Without lingering, Close sends a reset. If it cannot be set, the
 		// connection still ends without an answer.
 		_ = tcp.SetLinger(0)

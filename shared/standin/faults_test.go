@@ -220,7 +220,7 @@ func TestControl(t *testing.T) {
 		"no JSON":             {"{", "unexpected EOF"},
 		"two values":          {`{"endpoint":"keys"}{}`, "more than one JSON value"},
 		"an unknown member":   {`{"endpoint":"keys","stauts":1}`, "unknown field"},
-		"an unknown endpoint": {`{"endpoint":"kyes"}`, `endpoint is "kyes"; want a path or one of [metadata keys authorize token introspect revoke]`},
+		"an unknown endpoint": {`{"endpoint":"kyes"}`, `endpoint is "kyes"; want a path or one of [metadata keys authorize token introspect revoke clients admin]`},
 		"a bad duration":      {`{"endpoint":"keys","delay":"2"}`, `delay is "2"; want a duration such as 250ms`},
 		"a negative drip":     {`{"endpoint":"keys","drip":"-2s"}`, `drip is "-2s"`},
 		"an unknown cut":      {`{"endpoint":"keys","cut":"now"}`, `cut is "now"`},

@@ -9,7 +9,7 @@ import (
 // introspect is RFC 7662.
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request, as *authServer) {
 	noStore(w)
-	form, _, err := s.tokenForm(r)
+	form, c, err := s.tokenForm(r)
 	if err == nil && !form.Has("token") {
 		err = refusal{reason: missingParameter, detail: "token"}
 	}
@@ -17,10 +17,9 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request, as *authServ
 		s.vendor.refuse(w, err)
 		return
 	}
-	// Any client may ask about any token of this authorization server, and the
-	// hint is only a hint: all kinds are tried whatever it says.
+	// The hint is only a hint: all kinds are tried whatever it says.
 	token := form.Get("token")
-	if claims, ok := s.active(token, as); ok {
+	if claims, ok := s.active(token, as); ok && s.vendor.mayAsk(c, claims) {
 		writeJSON(w, http.StatusOK, s.vendor.introspection(claims))
 		return
 	}
@@ -80,5 +79,5 @@ func (s *Server) active(token string, as *authServer) (map[string]any, bool) {
 		return nil, false
 	}
 	jti, _ := claims["jti"].(string)
-	return claims, !s.grants.isRevoked(jti)
+	return claims, !s.grants.isRevoked(jti) && !s.clients.isDeleted(s.vendor.clientOf(claims))
 }

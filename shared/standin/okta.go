@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,6 +23,12 @@ type Okta struct {
 	AuthorizationServers []AuthorizationServer
 	Clients              []Client
 	Users                []User
+	// APIToken is what administrators send as "SSWS …" to register clients and
+	// for the rest of the management API; empty means that nobody can.
+	APIToken string
+	// ShowSecrets makes reading a client show its secret. Okta's documents say
+	// both; do not rely on it.
+	ShowSecrets bool
 	// Keys sign; the last one signs new tokens and all are published. Nil means
 	// one that is made when it is first needed.
 	Keys []Key
@@ -44,92 +49,24 @@ func New(o Okta) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	var problems []error
-	if u, err := url.Parse(o.Org); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || o.Org != u.Scheme+"://"+u.Host {
-		problems = append(problems, fmt.Errorf("standin: Org %q: want a URL such as http://localhost:8085, without a path", o.Org))
-	}
-	keys, err := withIDs(o.Keys)
-	problems = append(problems, err)
-	clients, err := indexClients(o.Clients)
-	problems = append(problems, err)
-	users, err := indexUsers(o.Users)
-	problems = append(problems, err)
 	servers, err := oktaServers(o)
-	problems = append(problems, err)
-	pages, err := template.ParseFS(pageFiles, "*.html")
-	problems = append(problems, err)
-	if err := errors.Join(problems...); err != nil {
+	if u, parseErr := url.Parse(o.Org); parseErr != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || o.Org != u.Scheme+"://"+u.Host {
+		err = errors.Join(fmt.Errorf("standin: Org %q: want a URL such as http://localhost:8085, without a path", o.Org), err)
+	}
+	s, err := assemble(parts{
+		vendor: okta{base: o.Org}, base: o.Org, servers: servers, clients: o.Clients, users: o.Users, keys: o.Keys, now: o.Now,
+		problem: err,
+	})
+	if err != nil {
 		return nil, err
 	}
-	s := &Server{
-		vendor:  okta{base: o.Org, servers: servers},
-		clients: clients,
-		users:   users,
-		now:     o.Now,
-		pages:   pages,
-		mux:     http.NewServeMux(),
-		keys:    keyring{keys: keys},
-		grants: grants{
-			codes:     map[string]*code{},
-			refreshes: map[string]*refreshToken{},
-			opaques:   map[string]opaque{},
-			revoked:   map[string]time.Time{},
-			sweepAt:   1024,
-		},
-		faults: faults{set: map[Endpoint]*Fault{}},
-		counts: map[Endpoint]int{},
-	}
+	s.apiToken, s.showSecrets = o.APIToken, o.ShowSecrets
 	s.oktaRoutes()
+	s.oktaClientRoutes()
 	if o.Control {
 		s.controlRoutes()
 	}
 	return s, nil
-}
-
-func indexClients(clients []Client) (map[string]Client, error) {
-	index := map[string]Client{}
-	var problems []error
-	for _, c := range clients {
-		if c.AuthMethod == "" {
-			c.AuthMethod = Basic
-		}
-		if c.GrantTypes == nil {
-			c.GrantTypes = []string{AuthorizationCode}
-		}
-		if c.Name == "" {
-			c.Name = c.ID
-		}
-		switch _, twice := index[c.ID]; {
-		case c.ID == "" || twice:
-			problems = append(problems, fmt.Errorf("standin: client %q: the ID is empty or given twice", c.ID))
-		case c.AuthMethod != Basic && c.AuthMethod != Post && c.AuthMethod != Public:
-			problems = append(problems, fmt.Errorf("standin: client %q: unknown AuthMethod %q", c.ID, c.AuthMethod))
-		case (c.Secret == "") != (c.AuthMethod == Public):
-			problems = append(problems, fmt.Errorf("standin: client %q: a client has a secret exactly when its AuthMethod is not %q", c.ID, Public))
-		}
-		for _, uri := range c.RedirectURIs {
-			if u, err := url.Parse(uri); err != nil || !u.IsAbs() || strings.Contains(uri, "#") {
-				problems = append(problems, fmt.Errorf("standin: client %q: redirect URI %q: want an absolute URL without a fragment", c.ID, uri))
-			}
-		}
-		index[c.ID] = c
-	}
-	return index, errors.Join(problems...)
-}
-
-func indexUsers(users []User) (map[string]User, error) {
-	index := map[string]User{}
-	var problems []error
-	for _, u := range users {
-		if _, twice := index[u.Login]; u.Login == "" || u.Password == "" || twice {
-			problems = append(problems, fmt.Errorf("standin: user %q: login or password is empty, or the login is given twice", u.Login))
-		}
-		if u.ID == "" {
-			u.ID = oktaID("00u", u.Login)
-		}
-		index[u.Login] = u
-	}
-	return index, errors.Join(problems...)
 }
 
 // oktaServers returns the custom authorization servers of o and, last, the one
@@ -171,8 +108,7 @@ func alphanumeric(s string) bool {
 
 // okta is what Okta does differently from the core.
 type okta struct {
-	base    string        // URL of the organisation
-	servers []*authServer // the organisation's own is the last
+	base string // URL of the organisation
 }
 
 // oktaRoutes puts every endpoint where Okta has it.
@@ -203,18 +139,6 @@ func (s *Server) oktaRoutes() {
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		s.vendor.refuse(w, refusal{reason: notFound})
 	})
-}
-
-// server returns the authorization server that r's path names, the
-// organisation's own if it names none.
-func (o okta) server(r *http.Request) (*authServer, error) {
-	id := r.PathValue("as")
-	for _, as := range o.servers {
-		if as.ID == id {
-			return as, nil
-		}
-	}
-	return nil, refusal{reason: noServer, detail: id}
 }
 
 func (s *Server) publishKeys(w http.ResponseWriter, _ *http.Request, _ *authServer) {

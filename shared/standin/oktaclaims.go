@@ -85,6 +85,9 @@ func (okta) clientOf(claims map[string]any) string {
 	return aud
 }
 
+// mayAsk lets any client ask about any token of its authorization server.
+func (okta) mayAsk(Client, map[string]any) bool { return true }
+
 // introspection returns what the introspection endpoint says of a live access
 // or ID token. What is scp and cid in the token is scope and client_id here.
 func (o okta) introspection(claims map[string]any) map[string]any {

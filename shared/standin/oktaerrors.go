@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// oktaError is Okta's wording of a refusal. A code that starts with "E0", or
-// one marked so, is answered in Okta's envelope, the others as OAuth errors.
-type oktaError struct {
+// wording is a vendor's wording of a refusal: an OAuth error, or one in Okta's
+// envelope.
+type wording struct {
 	status   int
 	code     string
 	text     string // may have one %s, for the detail
@@ -19,63 +19,77 @@ type oktaError struct {
 
 // oktaErrorFor returns Okta's wording of r. Sources: the error code tables and
 // the OpenAPI documents that Okta publishes.
-func oktaErrorFor(r reason) oktaError {
+func oktaErrorFor(r reason) wording {
 	const (
 		bad          = http.StatusBadRequest
 		unauthorized = http.StatusUnauthorized
 	)
 	switch r {
 	case rateLimited:
-		return oktaError{http.StatusTooManyRequests, "E0000047", "API call exceeded rate limit due to too many requests.", true}
+		return wording{http.StatusTooManyRequests, "E0000047", "API call exceeded rate limit due to too many requests.", true}
 	case unavailable:
-		return oktaError{http.StatusServiceUnavailable, "E0000010", "Service is in read only mode", true}
+		return wording{http.StatusServiceUnavailable, "E0000010", "Service is in read only mode", true}
 	case notFound:
-		return oktaError{http.StatusNotFound, "E0000007", "Not found: Resource not found", true}
+		return wording{http.StatusNotFound, "E0000007", "Not found: Resource not found", true}
 	case noServer:
-		return oktaError{http.StatusNotFound, "E0000007", "Not found: Resource not found: %s (AuthorizationServer)", true}
+		return wording{http.StatusNotFound, "E0000007", "Not found: Resource not found: %s (AuthorizationServer)", true}
+	case badAPIToken:
+		return wording{unauthorized, "E0000011", "Invalid token provided", true}
+	case noClient:
+		return wording{http.StatusNotFound, "E0000007", "Not found: Resource not found: %s (PublicClientApp)", true}
+	case invalidInput:
+		return wording{bad, "E0000001", "Api validation failed: %s", true}
+	case badMetadata:
+		return wording{bad, "invalid_client_metadata", "%s", false}
+	case badManagement:
+		return wording{unauthorized, "invalid_token", "The token is not valid.", false}
+	case scopeForbidden:
+		return wording{http.StatusForbidden, "insufficient_scope", "Not permitted to use specified clientScope", false}
+	case badRedirectMetadata:
+		return wording{bad, "invalid_redirect_uri", "%s", false}
 	case wrongMethod:
-		return oktaError{http.StatusMethodNotAllowed, "E0000022", "The endpoint does not support the provided HTTP method", true}
+		return wording{http.StatusMethodNotAllowed, "E0000022", "The endpoint does not support the provided HTTP method", true}
 	case wrongMedia:
-		return oktaError{bad, "E0000021", "Bad request.  Accept and/or Content-Type headers likely do not match supported values.", true}
+		return wording{bad, "E0000021", "Bad request.  Accept and/or Content-Type headers likely do not match supported values.", true}
 	case malformedBody:
-		return oktaError{bad, "E0000003", "The request body was not well-formed.", true}
+		return wording{bad, "E0000003", "The request body was not well-formed.", true}
 	case unknownMetaClient:
-		return oktaError{bad, "invalid_client", "Invalid value for 'client_id' parameter.", true}
+		return wording{bad, "invalid_client", "Invalid value for 'client_id' parameter.", true}
 	case repeatedParameter:
-		return oktaError{bad, "invalid_request", "The request contained multiple parameters with the same name.", false}
+		return wording{bad, "invalid_request", "The request contained multiple parameters with the same name.", false}
 	case missingParameter:
-		return oktaError{bad, "invalid_request", "The required parameter '%s' is missing.", false}
+		return wording{bad, "invalid_request", "The required parameter '%s' is missing.", false}
 	case noGrantType:
-		return oktaError{bad, "invalid_request", "The token request must specify a 'grant_type'. Valid values: [authorization_code, client_credentials, refresh_token]", false}
+		return wording{bad, "invalid_request", "The token request must specify a 'grant_type'. Valid values: [authorization_code, client_credentials, refresh_token]", false}
 	case queryCredentials:
-		return oktaError{bad, "invalid_request", "Client credentials cannot be supplied via query parameters.", false}
+		return wording{bad, "invalid_request", "Client credentials cannot be supplied via query parameters.", false}
 	case manyCredentials:
-		return oktaError{unauthorized, "invalid_request", "Cannot supply multiple client credentials. Use one of the following: credentials in the Authorization header, credentials in the post body, or a client_assertion in the post body.", false}
+		return wording{unauthorized, "invalid_request", "Cannot supply multiple client credentials. Use one of the following: credentials in the Authorization header, credentials in the post body, or a client_assertion in the post body.", false}
 	case noCredentials:
-		return oktaError{unauthorized, "invalid_client", "No client credentials found.", false}
+		return wording{unauthorized, "invalid_client", "No client credentials found.", false}
 	case badBasic:
-		return oktaError{unauthorized, "invalid_client", "Found Authentication header but was not valid client credentials.", false}
+		return wording{unauthorized, "invalid_client", "Found Authentication header but was not valid client credentials.", false}
 	case unknownClient:
-		return oktaError{unauthorized, "invalid_client", "Invalid value for 'client_id' parameter.", false}
+		return wording{unauthorized, "invalid_client", "Invalid value for 'client_id' parameter.", false}
 	case wrongSecret:
-		return oktaError{unauthorized, "invalid_client", "The client secret supplied for a confidential client is invalid.", false}
+		return wording{unauthorized, "invalid_client", "The client secret supplied for a confidential client is invalid.", false}
 	case wrongAuthMethod:
-		return oktaError{unauthorized, "invalid_client", "Client authentication failed. Either the client or the client credentials are invalid.", false}
+		return wording{unauthorized, "invalid_client", "Client authentication failed. Either the client or the client credentials are invalid.", false}
 	case unknownGrantType:
-		return oktaError{bad, "unsupported_grant_type", "The authorization grant type is not supported by the authorization server. Configured grant types: [authorization_code, client_credentials, refresh_token].", false}
+		return wording{bad, "unsupported_grant_type", "The authorization grant type is not supported by the authorization server. Configured grant types: [authorization_code, client_credentials, refresh_token].", false}
 	case serviceGrantAtOrg:
-		return oktaError{bad, "unsupported_grant_type", "'client_credentials' grant type can only be used with a custom authorization server.", false}
+		return wording{bad, "unsupported_grant_type", "'client_credentials' grant type can only be used with a custom authorization server.", false}
 	case grantNotOfClient:
-		return oktaError{bad, "unauthorized_client", "The client is not authorized to use the provided grant type. Configured grant types: [%s].", false}
+		return wording{bad, "unauthorized_client", "The client is not authorized to use the provided grant type. Configured grant types: [%s].", false}
 	default:
 		return oktaFlowError(r)
 	}
 }
 
 // oktaFlowError is the part of the table about scopes, users, codes and PKCE.
-func oktaFlowError(r reason) oktaError {
-	oauth := func(code, text string) oktaError {
-		return oktaError{status: http.StatusBadRequest, code: code, text: text}
+func oktaFlowError(r reason) wording {
+	oauth := func(code, text string) wording {
+		return wording{status: http.StatusBadRequest, code: code, text: text}
 	}
 	switch r {
 	case noScopes:
@@ -93,7 +107,7 @@ func oktaFlowError(r reason) oktaError {
 	case refreshScopeDenied:
 		return oauth("access_denied", "Some of the scopes requested for the refresh request were not granted in the original authorize request. Denied scopes: %s.")
 	case noPolicy:
-		return oktaError{http.StatusUnauthorized, "access_denied", "Policy evaluation failed for this request, please check the policy configurations.", false}
+		return wording{http.StatusUnauthorized, "access_denied", "Policy evaluation failed for this request, please check the policy configurations.", false}
 	case userNotAssigned:
 		return oauth("access_denied", "User is not assigned to the client application.")
 	case userDenied:
@@ -129,12 +143,12 @@ func oktaFlowError(r reason) oktaError {
 	case mismatchVerifier:
 		return oauth("invalid_grant", "PKCE verification failed.")
 	default:
-		return oktaError{http.StatusInternalServerError, "E0000009", "Internal Server Error", true}
+		return wording{http.StatusInternalServerError, "E0000009", "Internal Server Error", true}
 	}
 }
 
 // words returns Okta's wording of err with its detail in place.
-func (okta) words(err error) oktaError {
+func (okta) words(err error) wording {
 	r := asRefusal(err)
 	e := oktaErrorFor(r.reason)
 	if strings.Contains(e.text, "%s") {

@@ -7,12 +7,12 @@ import (
 
 // openIDConfiguration serves OpenID Connect Discovery.
 func (s *Server) openIDConfiguration(w http.ResponseWriter, r *http.Request, as *authServer) {
-	s.metadata(w, r, as.openIDMetadata(s.vendor.base))
+	s.metadata(w, r, as.openIDMetadata(s.base))
 }
 
 // oauthMetadata serves RFC 8414.
 func (s *Server) oauthMetadata(w http.ResponseWriter, r *http.Request, as *authServer) {
-	s.metadata(w, r, as.oauthMetadata(s.vendor.base))
+	s.metadata(w, r, as.oauthMetadata(s.base))
 }
 
 func (s *Server) metadata(w http.ResponseWriter, r *http.Request, document map[string]any) {
@@ -22,7 +22,7 @@ func (s *Server) metadata(w http.ResponseWriter, r *http.Request, document map[s
 		return
 	}
 	if id := query.Get("client_id"); id != "" {
-		if _, ok := s.clients[id]; !ok {
+		if _, ok := s.clients.get(id); !ok {
 			s.vendor.refuse(w, refusal{reason: unknownMetaClient})
 			return
 		}

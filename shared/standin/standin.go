@@ -1,11 +1,11 @@
 // Package standin is an identity provider for tests and for the laptop: it
-// behaves as an Okta organisation does, quirks and error bodies included, and
-// breaks on command.
+// behaves as an Okta organisation does, or as PingFederate, OpenAM, Keycloak or
+// a plain RFC 7591 server do, quirks and error bodies included, and breaks on
+// command.
 //
 // It is split in two. The core (clients, users, grants, tokens, keys, login,
-// faults) is plain OAuth; what only Okta does (paths, metadata, claims, the
-// words of its errors) is in the files named okta. Another vendor is another
-// set of those files.
+// registration, faults) is plain OAuth; what only one vendor does (paths,
+// metadata, claims, the words of its errors) is in the files named after it.
 //
 // A server needs to know its own address before it exists, so under httptest it
 // is started in three steps:
@@ -48,27 +48,34 @@ const (
 	Token      Endpoint = "token"
 	Introspect Endpoint = "introspect"
 	Revoke     Endpoint = "revoke"
+	Clients    Endpoint = "clients" // registration and management of clients
+	Admin      Endpoint = "admin"   // the vendor's other administration
 )
 
 func kinds() []Endpoint {
-	return []Endpoint{Metadata, Keys, Authorize, Token, Introspect, Revoke}
+	return []Endpoint{Metadata, Keys, Authorize, Token, Introspect, Revoke, Clients, Admin}
 }
 
 // Server is a running stand-in. [New] makes one; it is safe for concurrent use.
 type Server struct {
-	vendor  okta
-	clients map[string]Client // keyed by client ID
-	users   map[string]User   // keyed by login
+	vendor  personality
+	servers []*authServer // those of the vendor
+	clients register
+	users   map[string]User // keyed by login
 	now     func() time.Time
 	pages   *template.Template
 	mux     *http.ServeMux
 	keys    keyring
 	grants  grants
 	faults  faults
+	base    string // URL of the server
 
-	mu     sync.Mutex       // guards the fields below
-	counts map[Endpoint]int // requests seen, by kind and by path
-	minted int              // how often Claims was called
+	showSecrets bool // whenever a client is read
+
+	mu       sync.Mutex       // guards the fields below
+	counts   map[Endpoint]int // requests seen, by kind and by path
+	minted   int              // how often Claims was called, and clients created
+	apiToken string           // of administrators
 }
 
 // ServeHTTP answers r as the vendor would, or as a fault says.
@@ -107,7 +114,7 @@ func (s *Server) Claims(clientID string, scopes ...string) map[string]any {
 	s.minted++
 	n := s.minted
 	s.mu.Unlock()
-	claims := s.vendor.accessClaims(&grant{as: s.vendor.servers[0], client: Client{ID: clientID}, scopes: scopes}, s.now())
+	claims := s.vendor.accessClaims(&grant{as: s.servers[0], client: Client{ID: clientID}, scopes: scopes}, s.now())
 	claims["jti"] = s.vendor.countedID(n)
 	return claims
 }
@@ -136,6 +143,36 @@ func (s *Server) Revoke(jti string) {
 	s.grants.revoke(jti, s.now())
 }
 
+// personality is what one vendor does differently from the core.
+type personality interface {
+	// words returns the vendor's wording of a refusal.
+	words(error) wording
+	refuse(http.ResponseWriter, error)
+	fail(w http.ResponseWriter, status int)
+
+	randomID() string
+	countedID(int) string
+	accessClaims(*grant, time.Time) map[string]any
+	idClaims(*grant, time.Time) map[string]any
+	clientOf(claims map[string]any) string
+	// mayAsk reports whether a client is told about the token with these claims.
+	mayAsk(c Client, claims map[string]any) bool
+	introspection(claims map[string]any) map[string]any
+	refreshIntrospection(refreshToken) map[string]any
+}
+
+// server returns the authorization server that r's path names, the one without
+// an ID if it names none.
+func (s *Server) server(r *http.Request) (*authServer, error) {
+	id := r.PathValue("as")
+	for _, as := range s.servers {
+		if as.ID == id {
+			return as, nil
+		}
+	}
+	return nil, refusal{reason: noServer, detail: id}
+}
+
 // endpoint is one kind of endpoint of every authorization server.
 type endpoint struct {
 	kind    Endpoint
@@ -147,7 +184,7 @@ type endpoint struct {
 // counted, and a fault played if one is set.
 func (s *Server) guard(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		as, err := s.vendor.server(r)
+		as, err := s.server(r)
 		if err != nil {
 			s.vendor.refuse(w, err)
 			return
@@ -223,14 +260,20 @@ type reason string
 
 // The reasons for which the core refuses a request.
 const (
-	broken        reason = "broken" // the stand-in's own fault
-	rateLimited   reason = "rate_limited"
-	unavailable   reason = "unavailable"
-	notFound      reason = "not_found"
-	noServer      reason = "no_authorization_server"
-	wrongMethod   reason = "wrong_method"
-	wrongMedia    reason = "wrong_media_type"
-	malformedBody reason = "malformed_body"
+	broken         reason = "broken" // the stand-in's own fault
+	rateLimited    reason = "rate_limited"
+	unavailable    reason = "unavailable"
+	notFound       reason = "not_found"
+	noServer       reason = "no_authorization_server"
+	wrongMethod    reason = "wrong_method"
+	wrongMedia     reason = "wrong_media_type"
+	badAPIToken    reason = "bad_api_token"
+	noClient       reason = "no_such_client"
+	invalidInput   reason = "invalid_input"
+	badMetadata    reason = "bad_client_metadata"
+	badManagement  reason = "bad_registration_token"
+	scopeForbidden reason = "scope_not_allowed"
+	malformedBody  reason = "malformed_body"
 
 	repeatedParameter reason = "repeated_parameter"
 	missingParameter  reason = "missing_parameter"
@@ -258,6 +301,8 @@ const (
 	userNotAssigned    reason = "user_not_assigned"
 	userDenied         reason = "user_denied"
 	noSession          reason = "no_session"
+
+	badRedirectMetadata reason = "bad_redirect_uri_metadata"
 
 	badRedirect      reason = "bad_redirect_uri"
 	badState         reason = "bad_state"

@@ -26,6 +26,7 @@ import (
 const (
 	verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // RFC 7636 appendix B
 	callback = "http://127.0.0.1:9/callback?tenant=1"
+	apiToken = "00api-token"
 )
 
 // keys are made once: RSA is slow under the race detector.
@@ -90,9 +91,10 @@ func start(tb testing.TB) org {
 		Users: []standin.User{
 			{ID: "00uada", Login: "ada@example.com", Password: "pa&ss", Groups: []string{"platform"}, Claims: map[string]any{"email": "ada@example.com", "iss": "evil", "cid": "evil"}},
 		},
-		Keys:    keys()[:1],
-		Now:     o.clock.Now,
-		Control: true,
+		APIToken: apiToken,
+		Keys:     keys()[:1],
+		Now:      o.clock.Now,
+		Control:  true,
 	})
 	if err != nil {
 		tb.Fatal(err)

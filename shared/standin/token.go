@@ -20,7 +20,16 @@ type tokenAnswer struct {
 
 func (s *Server) token(w http.ResponseWriter, r *http.Request, as *authServer) {
 	noStore(w)
-	answer, err := s.answerToken(r, as)
+	form, c, err := s.tokenRequest(r)
+	if err != nil {
+		s.vendor.refuse(w, err)
+		return
+	}
+	if _, ok := s.vendor.(pingFederate); ok && form.Get("grant_type") == validateBearer {
+		s.validate(w, form.Get("token"), as)
+		return
+	}
+	answer, err := s.answerToken(form, c, as)
 	if err != nil {
 		s.vendor.refuse(w, err)
 		return
@@ -28,22 +37,24 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, as *authServer) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
-func (s *Server) answerToken(r *http.Request, as *authServer) (tokenAnswer, error) {
+// tokenRequest returns the form and the client that sent it.
+func (s *Server) tokenRequest(r *http.Request) (url.Values, Client, error) {
 	form, err := readForm(r)
 	if err != nil {
-		return tokenAnswer{}, err
+		return nil, Client{}, err
 	}
 	query, err := parseParameters(r.URL.RawQuery)
 	if err != nil {
-		return tokenAnswer{}, err
+		return nil, Client{}, err
 	}
 	if query.Has("client_id") || query.Has("client_secret") || query.Has("client_assertion") {
-		return tokenAnswer{}, refusal{reason: queryCredentials}
+		return nil, Client{}, refusal{reason: queryCredentials}
 	}
 	c, err := s.authenticate(r, form)
-	if err != nil {
-		return tokenAnswer{}, err
-	}
+	return form, c, err
+}
+
+func (s *Server) answerToken(form url.Values, c Client, as *authServer) (tokenAnswer, error) {
 	grantType := form.Get("grant_type")
 	switch grantType {
 	case "":
