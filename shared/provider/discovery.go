@@ -37,7 +37,7 @@ type places struct {
 }
 
 // endpoints are URLs; "" when unknown.
-type endpoints struct{ jwks, introspection string }
+type endpoints struct{ jwks, introspection, registration string }
 
 func locate(c config.Provider, env Environment) *places {
 	fixed := vendorEndpoints(c.Type, c.Issuer)
@@ -56,6 +56,10 @@ func (p *places) jwks(ctx context.Context) (string, error) {
 
 func (p *places) introspection(ctx context.Context) (string, error) {
 	return p.find(ctx, "introspection_endpoint", func(e endpoints) string { return e.introspection })
+}
+
+func (p *places) registration(ctx context.Context) (string, error) {
+	return p.find(ctx, "registration_endpoint", func(e endpoints) string { return e.registration })
 }
 
 func (p *places) find(ctx context.Context, name string, of func(endpoints) string) (string, error) {
@@ -133,6 +137,8 @@ func parseMetadata(body []byte) (found endpoints, issuer string, err error) {
 			return readString(d, &found.jwks)
 		case "introspection_endpoint":
 			return readString(d, &found.introspection)
+		case "registration_endpoint":
+			return readString(d, &found.registration)
 		default:
 			return d.Skip()
 		}
@@ -145,6 +151,9 @@ func parseMetadata(body []byte) (found endpoints, issuer string, err error) {
 	}
 	if !secureURL(found.introspection) {
 		found.introspection = ""
+	}
+	if !secureURL(found.registration) {
+		found.registration = ""
 	}
 	return found, issuer, err
 }

@@ -80,7 +80,7 @@ func (i *introspection) ask(ctx context.Context, raw string) ([]byte, error) {
 		return answer, err
 	}
 	renewed, refreshErr := i.secret.Refresh(ctx)
-	if refreshErr != nil || renewed.ClientID == credentials.ClientID && renewed.ClientSecret.Equal(credentials.ClientSecret) {
+	if refreshErr != nil || renewed.Equal(credentials) {
 		return nil, err
 	}
 	return i.post(ctx, raw, renewed)
@@ -90,14 +90,21 @@ func (i *introspection) ask(ctx context.Context, raw string) ([]byte, error) {
 var errCredentials = errors.New("the provider refuses the introspection client; check client_id and client_secret in the provider's secret")
 
 func (i *introspection) post(ctx context.Context, raw string, c secret.Credentials) ([]byte, error) {
-	if c.ClientID == "" {
-		return nil, errors.New("the provider's secret has no client_id and client_secret; introspection needs them")
-	}
 	endpoint, err := i.endpoint(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if hasPath(endpoint, "/tokeninfo") {
+		return i.tokenInfo(ctx, endpoint, raw)
+	}
+	if c.ClientID == "" {
+		return nil, errors.New("the provider's secret has no client_id and client_secret; introspection needs them")
+	}
 	form := url.Values{"token": {raw}, "token_type_hint": {"access_token"}}
+	validates := hasPath(endpoint, "/as/token.oauth2")
+	if validates {
+		form = url.Values{"token": {raw}, "grant_type": {validateBearer}}
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, errors.New("the introspection endpoint is no URL")
@@ -108,6 +115,9 @@ func (i *introspection) post(ctx context.Context, raw string, c secret.Credentia
 	// Asking twice does no harm, so net/http may repeat the request on a
 	// connection that died while the process was frozen. It is not sent.
 	req.Header["X-Idempotency-Key"] = []string{}
+	if validates {
+		return i.validate(req)
+	}
 	body, err := fetch.Do(i.client, req, maxAnswer)
 	if status, ok := errors.AsType[*fetch.StatusError](err); ok && status.Status == http.StatusUnauthorized {
 		return nil, errCredentials

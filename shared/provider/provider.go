@@ -1,7 +1,7 @@
 // Package provider speaks to identity providers: where their endpoints are,
 // which keys they sign with, what they say of an opaque token. One file holds
-// what the RFCs say; what a vendor does differently stands in vendors.go and
-// nowhere else.
+// what the RFCs say; what a vendor does differently stands in its own file
+// and nowhere else.
 //
 // It sends a token to no endpoint but the one configured or discovered for its
 // provider, follows no redirects, and passes nothing of a provider's answer on
@@ -37,6 +37,7 @@ type Provider struct {
 	CacheMax     time.Duration // how long they are, at most; 0: until exp
 
 	introspection *introspection // nil: the provider is not asked about tokens
+	registrar     registrar      // nil: clients are not registered there
 }
 
 // Environment is what providers share in one process.

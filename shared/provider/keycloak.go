@@ -1,0 +1,20 @@
+package provider
+
+import "strings"
+
+// This file is Keycloak, whose registration is RFC 7591 and 7592 at a place of
+// its own. It has an initial access token unless anonymous registration is
+// allowed, a new registration access token in the answer to every update, and
+// it refuses members it does not know, client_id in a registration among them.
+
+// keycloakEndpoints are those of Keycloak 17 and later; before, /auth was part
+// of the issuer.
+func keycloakEndpoints(issuer string) endpoints {
+	realm := strings.TrimSuffix(issuer, "/")
+	connect := realm + "/protocol/openid-connect"
+	return endpoints{
+		jwks:          connect + "/certs",
+		introspection: connect + "/token/introspect",
+		registration:  realm + "/clients-registrations/openid-connect",
+	}
+}
