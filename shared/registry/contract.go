@@ -1,0 +1,235 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Status says where a contract stands. Only an approved one opens an API.
+type Status string
+
+// The statuses of a contract.
+const (
+	Pending  Status = "pending"
+	Approved Status = "approved"
+	Rejected Status = "rejected"
+	Revoked  Status = "revoked"
+)
+
+// transitions are the changes of status there are. From "" is how a contract
+// begins; from a status to itself changes its terms or its reason.
+var transitions = map[Status][]Status{
+	"":       {Pending, Approved}, // approved: the tier approves itself
+	Pending:  {Pending, Approved, Rejected},
+	Approved: {Approved, Revoked}, // another tier, or the end
+	Rejected: {Pending},           // asked for again
+	Revoked:  {Approved},          // restored; asking again must not be a way around a revocation
+}
+
+// CanBecome reports whether a contract of status s may change to next. The
+// status "" is that of a contract that does not exist yet.
+func (s Status) CanBecome(next Status) bool { return slices.Contains(transitions[s], next) }
+
+// ContractKey names a contract.
+type ContractKey struct {
+	Provider string
+	ClientID string
+	API      string // its name in gatehouse.yaml
+}
+
+// Contract is one application's access to one API.
+type Contract struct {
+	Provider      string `json:"provider"`
+	ClientID      string `json:"client_id"`
+	API           string `json:"api"`
+	ApplicationID string `json:"application"`
+
+	Tier          string    `json:"tier,omitempty"`           // the terms that hold
+	RequestedTier string    `json:"requested_tier,omitempty"` // the terms that were asked for, until decided
+	Status        Status    `json:"status"`
+	Reason        string    `json:"reason,omitempty"`     // why it was asked for, or decided so
+	DecidedBy     string    `json:"decided_by,omitempty"` // subject
+	Created       time.Time `json:"created"`              // set by the store
+	Updated       time.Time `json:"updated"`              // set by the store
+	Version       int64     `json:"-"`                    // as read; a change of another version is ErrStale
+}
+
+// Key returns the contract's key.
+func (c Contract) Key() ContractKey {
+	return ContractKey{Provider: c.Provider, ClientID: c.ClientID, API: c.API}
+}
+
+func (k ContractKey) key() key {
+	return key{partition: contractsOf(Client{Provider: k.Provider, ClientID: k.ClientID}).partition, sort: join(k.API)}
+}
+
+// contractsOf is the list of a client's contracts.
+func contractsOf(c Client) query {
+	return query{index: table, partition: join("CONTRACT", c.Provider, c.ClientID)}
+}
+
+// contractsAt is the list of an API's contracts of one status.
+func contractsAt(api string, status Status) query {
+	return query{index: listIndex, partition: join("API", api, string(status))}
+}
+
+// record returns the record that follows version was.
+func (c Contract) record(was int64) (record, error) {
+	if c.Provider == "" || c.ClientID == "" || c.API == "" || c.ApplicationID == "" {
+		return record{}, fmt.Errorf("%w: provider, client_id, api and application of a contract must be there", ErrInvalid)
+	}
+	r, err := newRecord(c.Key().key(), c, was)
+	if err != nil {
+		return record{}, err
+	}
+	r.list = key{
+		partition: contractsAt(c.API, c.Status).partition,
+		sort:      join(sortTime(c.Created), c.Provider, c.ClientID),
+	}
+	return r, nil
+}
+
+func decodeContract(r record) (Contract, error) {
+	var c Contract
+	if err := decodeRecord(r, &c); err != nil {
+		return Contract{}, err
+	}
+	c.Version = r.version
+	return c, nil
+}
+
+// Contract returns a contract as it is now: a revocation shows in the first
+// read after it.
+func (s *Store) Contract(ctx context.Context, k ContractKey) (Contract, error) {
+	r, err := s.read(ctx, k.key())
+	if err != nil {
+		return Contract{}, err
+	}
+	return decodeContract(r)
+}
+
+// ContractsByClient lists the contracts of a client as they are now, in the
+// order of the API names.
+func (s *Store) ContractsByClient(ctx context.Context, c Client, page Page) ([]Contract, string, error) {
+	return list(ctx, s, contractsOf(c), page, decodeContract)
+}
+
+// ContractsByAPI lists an API's contracts of one status, oldest first. It may
+// lag behind by about a second.
+func (s *Store) ContractsByAPI(ctx context.Context, api string, status Status, page Page) ([]Contract, string, error) {
+	if _, known := transitions[status]; api == "" || !known || status == "" {
+		return nil, "", fmt.Errorf("%w: contracts are listed by api and status", ErrInvalid)
+	}
+	return list(ctx, s, contractsAt(api, status), page, decodeContract)
+}
+
+// CreateContract adds a contract of an application that is active, and the
+// record of who asked for it.
+func (s *Store) CreateContract(ctx context.Context, c Contract, audit Audit) (Contract, error) {
+	a, err := s.Application(ctx, c.ApplicationID)
+	if err != nil {
+		return Contract{}, err
+	}
+	if a.State != Active {
+		return Contract{}, fmt.Errorf("%w: the application is being deleted", ErrTransition)
+	}
+	c, r, err := s.newContract(c, a)
+	if err != nil {
+		return Contract{}, err
+	}
+	log, err := s.auditRecord(audit)
+	if err != nil {
+		return Contract{}, err
+	}
+	application := change{action: check, record: record{key: applicationKey(a.ID)}, was: a.Version}
+	return c, s.write(ctx, application, create(r), create(log))
+}
+
+// newContract returns a contract of a and the record of it.
+func (s *Store) newContract(c Contract, a Application) (Contract, record, error) {
+	if c.ApplicationID != a.ID || (Client{c.Provider, c.ClientID}) != a.Client() {
+		return Contract{}, record{}, fmt.Errorf("%w: the contract is not of this application", ErrInvalid)
+	}
+	if !Status("").CanBecome(c.Status) {
+		return Contract{}, record{}, fmt.Errorf("%w: a contract cannot begin as %q", ErrTransition, c.Status)
+	}
+	c.Created = s.clock()
+	c.Updated, c.Version = c.Created, 1
+	r, err := c.record(0)
+	return c, r, err
+}
+
+// UpdateContract replaces a contract that was read before, if its status may
+// become the new one, and records who did it. Who the contract is of and when
+// it was made stay as they are.
+func (s *Store) UpdateContract(ctx context.Context, next Contract, audit Audit) (Contract, error) {
+	now, err := s.Contract(ctx, next.Key())
+	if err != nil {
+		return Contract{}, err
+	}
+	if now.Version != next.Version {
+		return Contract{}, fmt.Errorf("%w: contract", ErrStale)
+	}
+	if !now.Status.CanBecome(next.Status) {
+		return Contract{}, fmt.Errorf("%w: the contract is %s and cannot become %q", ErrTransition, now.Status, next.Status)
+	}
+	next.ApplicationID, next.Created, next.Updated = now.ApplicationID, now.Created, s.clock()
+	r, err := next.record(now.Version)
+	if err != nil {
+		return Contract{}, err
+	}
+	log, err := s.auditRecord(audit)
+	if err != nil {
+		return Contract{}, err
+	}
+	next.Version = r.version
+	return next, s.write(ctx, replace(r, now.Version), create(log))
+}
+
+// DeleteContract removes a contract that was read before, and records who did
+// it. A revoked contract stays: whoever could delete it could ask anew and be
+// let in by a tier that approves itself.
+func (s *Store) DeleteContract(ctx context.Context, c Contract, audit Audit) error {
+	now, err := s.Contract(ctx, c.Key())
+	if err != nil {
+		return err
+	}
+	if now.Version != c.Version {
+		return fmt.Errorf("%w: contract", ErrStale)
+	}
+	if now.Status == Revoked {
+		return fmt.Errorf("%w: a revoked contract cannot be deleted; it goes with its application", ErrTransition)
+	}
+	log, err := s.auditRecord(audit)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, change{action: remove, record: record{key: c.Key().key()}, was: now.Version}, create(log))
+}
+
+// RemoveContracts removes all contracts of an application that is being
+// deleted, before its client is. It can be repeated after any error.
+func (s *Store) RemoveContracts(ctx context.Context, applicationID string) error {
+	a, err := s.Application(ctx, applicationID)
+	if err != nil {
+		return err
+	}
+	if a.State != Deleting {
+		return fmt.Errorf("%w: the application is not being deleted", ErrTransition)
+	}
+	for {
+		contracts, _, err := s.ContractsByClient(ctx, a.Client(), Page{Limit: maxTransaction})
+		if err != nil || len(contracts) == 0 {
+			return err
+		}
+		changes := make([]change, len(contracts))
+		for n, c := range contracts {
+			changes[n] = change{action: remove, record: record{key: c.Key().key()}, was: c.Version}
+		}
+		if err := s.write(ctx, changes...); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package registry_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/shared/registry"
+)
+
+// schemaCosts compares what schema.md says of each operation with what
+// DynamoDB Local charges for it.
+func schemaCosts(t *testing.T) {
+	schema, err := os.ReadFile("schema.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m meter
+	s := openTable(t, registry.Dynamo{Table: newTable(t), Observe: m.observe, Timeout: time.Minute})
+	measure := func(operation string, do func() error) {
+		t.Helper()
+		requests, units := m.cost(func() {
+			if err := do(); err != nil {
+				t.Errorf("%s: %v", operation, err)
+			}
+		})
+		row := fmt.Sprintf("| `%s` | %d | %g |", operation, requests, units)
+		if !strings.Contains(string(schema), row) {
+			t.Errorf("schema.md lacks %s", row)
+		}
+	}
+	lease := time.Now().Add(time.Hour)
+	audit := registry.Audit{Who: "ada", What: "contract.approved", Target: "target"}
+	begin := func(operation registry.Operation, a registry.Application) registry.Intent {
+		var i registry.Intent
+		measure("Begin "+string(operation), func() (err error) {
+			i, err = s.Begin(t.Context(), registry.Intent{
+				Marker: registry.NewID(), Operation: operation, Application: a, Attempt: registry.NewID(), Lease: lease,
+			})
+			return err
+		})
+		return i
+	}
+	complete := func(i registry.Intent, end registry.Completion) {
+		end.Intent, end.Outcome = i, registry.Done
+		measure("Complete "+string(i.Operation), func() error { return s.Complete(t.Context(), end) })
+	}
+
+	var claim registry.Claim
+	measure("Claim", func() (err error) {
+		claim, err = s.Claim(t.Context(), registry.Claim{
+			Caller: "ada", Key: strings.Repeat("1", 64), Body: strings.Repeat("2", 64),
+			Marker: registry.NewID(), Attempt: registry.NewID(), Lease: lease,
+		})
+		return err
+	})
+	measure("Claim, repeated", func() error { _, err := s.Claim(t.Context(), claim); return err })
+	i := begin(registry.Create, registry.Application{
+		ID: registry.NewID(), Kind: registry.Dynamic, Provider: "okta", Owner: "ada", Name: "reports",
+		Description: strings.Repeat("x", 200), RedirectURIs: []string{"https://app.example.com/callback"},
+		SecretHMAC: strings.Repeat("a", 64), Management: make([]byte, 200),
+	})
+	i.Application.ClientID = "client"
+	measure("Advance", func() (err error) { i, err = s.Advance(t.Context(), i); return err })
+	c := registry.Contract{Provider: "okta", ClientID: "client", ApplicationID: i.Application.ID, API: "orders", Status: registry.Approved}
+	complete(i, registry.Completion{
+		Contracts: []registry.Contract{c}, Claim: &claim, Answer: make([]byte, 400), Audits: []registry.Audit{audit},
+	})
+
+	var a registry.Application
+	read := func() (err error) { a, err = s.Application(t.Context(), i.Application.ID); return err }
+	measure("Application", read)
+	measure("ApplicationByClient", func() error { _, err := s.ApplicationByClient(t.Context(), a.Client()); return err })
+	measure("ApplicationsByOwner", func() error {
+		_, _, err := s.ApplicationsByOwner(t.Context(), "ada", registry.Page{})
+		return err
+	})
+	measure("Touch", func() error { return s.Touch(t.Context(), a) })
+	if err := read(); err != nil {
+		t.Fatal(err)
+	}
+	measure("Touch, same day", func() error { return s.Touch(t.Context(), a) })
+	complete(begin(registry.Update, a), registry.Completion{Audits: []registry.Audit{audit}})
+	measure("Contract", func() (err error) { c, err = s.Contract(t.Context(), c.Key()); return err })
+	measure("UpdateContract", func() error {
+		c.Status = registry.Revoked
+		_, err := s.UpdateContract(t.Context(), c, audit)
+		return err
+	})
+	asked := registry.Contract{Provider: "okta", ClientID: "client", ApplicationID: a.ID, API: "billing", Status: registry.Pending}
+	measure("CreateContract", func() (err error) { asked, err = s.CreateContract(t.Context(), asked, audit); return err })
+	measure("ContractsByClient", func() error { _, _, err := s.ContractsByClient(t.Context(), a.Client(), registry.Page{}); return err })
+	measure("ContractsByAPI", func() error {
+		_, _, err := s.ContractsByAPI(t.Context(), "billing", registry.Pending, registry.Page{})
+		return err
+	})
+	measure("DeleteContract", func() error { return s.DeleteContract(t.Context(), asked, audit) })
+	measure("Append", func() error { return s.Append(t.Context(), audit) })
+	measure("Audits", func() error { _, _, err := s.Audits(t.Context(), "target", registry.Page{}); return err })
+	if err := read(); err != nil {
+		t.Fatal(err)
+	}
+	deleting := begin(registry.Delete, a)
+	measure("Take", func() (err error) {
+		deleting, err = s.Take(t.Context(), deleting.Marker, deleting.Attempt, lease)
+		return err
+	})
+	measure("Unfinished", func() error { _, _, err := s.Unfinished(t.Context(), lease, registry.Page{}); return err })
+	measure("RemoveContracts", func() error { return s.RemoveContracts(t.Context(), a.ID) })
+	complete(deleting, registry.Completion{Audits: []registry.Audit{audit}})
+	measure("Unused", func() error { _, _, err := s.Unused(t.Context(), lease, registry.Page{}); return err })
+	if err := read(); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+}
