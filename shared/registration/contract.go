@@ -1,0 +1,274 @@
+package registration
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"gatehouse/shared/oauth"
+	"gatehouse/shared/registry"
+)
+
+const maxReason = 500 // bytes
+
+// Access is a request for access to an API.
+type Access struct {
+	API    string `json:"api"`
+	Tier   string `json:"tier"`   // "": the only one
+	Reason string `json:"reason"` // for the owner of the API
+}
+
+// wantedBy reports whether r names a scope of a, or none at all, at a provider
+// whose clients can call a.
+func (a API) wantedBy(r Request) bool {
+	if !slices.Contains(a.Providers, r.Provider) {
+		return false
+	}
+	asked := oauth.SplitScope(r.Metadata.Scope)
+	return len(asked) == 0 || slices.ContainsFunc(a.scopes(), func(scope string) bool { return slices.Contains(asked, scope) })
+}
+
+func (a API) firstTier() string {
+	if len(a.Tiers) == 0 {
+		return ""
+	}
+	return a.Tiers[0].Name
+}
+
+func (a API) tier(name string) (Tier, bool) {
+	if name == "" && len(a.Tiers) <= 1 {
+		name = a.firstTier()
+	}
+	if name == "" && len(a.Tiers) == 0 {
+		return Tier{}, true
+	}
+	i := slices.IndexFunc(a.Tiers, func(t Tier) bool { return t.Name == name })
+	if i < 0 {
+		return Tier{}, false
+	}
+	return a.Tiers[i], true
+}
+
+// checkAccess refuses requests for what is not there.
+func (s *Service) checkAccess(providerName string, all []Access) error {
+	if len(all) > maxAccess {
+		return invalid("contracts", "has more than %d elements; ask for the others later", maxAccess)
+	}
+	for n, access := range all {
+		a, ok := s.api(access.API)
+		if !ok || !slices.Contains(a.Providers, providerName) {
+			return invalid("api", "is not one that clients of this provider can call; GET /apis lists them")
+		}
+		if _, ok := a.tier(access.Tier); !ok {
+			return invalid("tier", "is not one of the API's; GET /apis/%s lists them", a.Name)
+		}
+		if err := checkReason(access.Reason); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(all[:n], func(before Access) bool { return before.API == access.API }) {
+			return invalid("contracts", "names an API twice; ask once")
+		}
+	}
+	return nil
+}
+
+func checkReason(text string) error {
+	if len(text) > maxReason || strings.ContainsFunc(text, hidden) {
+		return invalid("reason", "has more than %d bytes, or control characters; shorten it", maxReason)
+	}
+	return nil
+}
+
+// newContract is the contract that a request begins with. The request was
+// checked before.
+func (s *Service) newContract(a registry.Application, access Access) registry.Contract {
+	c := registry.Contract{
+		Provider: a.Provider, ClientID: a.ClientID, API: access.API, ApplicationID: a.ID,
+		Status: registry.Pending, Reason: access.Reason,
+	}
+	s.grant(&c, access.Tier)
+	return c
+}
+
+// grant notes that a tier is asked for, and approves it if it approves itself
+// and the contract may become approved so.
+func (s *Service) grant(c *registry.Contract, name string) {
+	a, _ := s.api(c.API)
+	tier, _ := a.tier(name)
+	if !tier.AutoApprove || c.Status == registry.Rejected {
+		c.RequestedTier = tier.Name
+		return
+	}
+	c.Tier, c.RequestedTier, c.Status, c.DecidedBy = tier.Name, "", registry.Approved, "tier "+tier.Name
+}
+
+// RequestAccess asks for a contract of an application of the caller's, or for
+// another tier of one that there is.
+func (s *Service) RequestAccess(ctx context.Context, c Caller, id string, access Access) (registry.Contract, error) {
+	a, err := s.Read(ctx, c, id)
+	if err != nil {
+		return registry.Contract{}, err
+	}
+	if err := s.checkAccess(a.Provider, []Access{access}); err != nil {
+		return registry.Contract{}, err
+	}
+	requested := audit(c.Subject, "contract.requested", a)
+	requested.Details["api"], requested.Details["tier"] = access.API, access.Tier
+	was, err := s.Store.Contract(ctx, registry.ContractKey{Provider: a.Provider, ClientID: a.ClientID, API: access.API})
+	if errors.Is(err, registry.ErrNotFound) {
+		made, err := s.Store.CreateContract(ctx, s.newContract(a, access), requested)
+		return made, fromStore(err)
+	}
+	if err != nil {
+		return registry.Contract{}, fromStore(err)
+	}
+	if was.Status == registry.Revoked {
+		return registry.Contract{}, conflict("the access was revoked; only an owner of the API can restore it")
+	}
+	next := was
+	next.Reason = access.Reason
+	s.grant(&next, access.Tier)
+	if was.Status == registry.Rejected {
+		next.Status, next.DecidedBy = registry.Pending, ""
+	}
+	next, err = s.Store.UpdateContract(ctx, next, requested)
+	return next, fromStore(err)
+}
+
+// Contracts lists the contracts of an application of the caller's.
+func (s *Service) Contracts(ctx context.Context, c Caller, id string, page registry.Page) ([]registry.Contract, string, error) {
+	a, err := s.Read(ctx, c, id)
+	if err != nil {
+		return nil, "", err
+	}
+	all, next, err := s.Store.ContractsByClient(ctx, a.Client(), page)
+	return all, next, fromStore(err)
+}
+
+// Withdraw ends access that the caller's application has or has asked for.
+func (s *Service) Withdraw(ctx context.Context, c Caller, id, api string) error {
+	a, err := s.Read(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	is, err := s.Store.Contract(ctx, registry.ContractKey{Provider: a.Provider, ClientID: a.ClientID, API: api})
+	if err != nil {
+		return noContract(err)
+	}
+	withdrawn := audit(c.Subject, "contract.withdrawn", a)
+	withdrawn.Details["api"] = api
+	return fromStore(s.Store.DeleteContract(ctx, is, withdrawn))
+}
+
+func noContract(err error) error {
+	if errors.Is(err, registry.ErrNotFound) {
+		return &RefusalError{Status: http.StatusNotFound, Detail: "there is no such contract; GET the list of contracts", Cause: err}
+	}
+	return fromStore(err)
+}
+
+// Requests lists an API's contracts of one status, for those who decide.
+func (s *Service) Requests(ctx context.Context, c Caller, api string, status registry.Status, page registry.Page) ([]registry.Contract, string, error) {
+	if err := s.decider(c, api); err != nil {
+		return nil, "", err
+	}
+	if !slices.Contains([]registry.Status{registry.Pending, registry.Approved, registry.Rejected, registry.Revoked}, status) {
+		return nil, "", invalid("status", "must be pending, approved, rejected or revoked")
+	}
+	all, next, err := s.Store.ContractsByAPI(ctx, api, status, page)
+	return all, next, fromStore(err)
+}
+
+// decider refuses callers who do not decide on contracts with an API.
+func (s *Service) decider(c Caller, api string) error {
+	a, ok := s.api(api)
+	switch {
+	case !ok:
+		return noAPI()
+	case !c.decides(a):
+		return forbidden("only an owner of the API with the scope gatehouse:contracts sees and decides on its contracts")
+	}
+	return nil
+}
+
+func noAPI() error {
+	return &RefusalError{Status: http.StatusNotFound, Detail: "there is no such API; GET /apis lists them"}
+}
+
+// Decision is what an owner of an API decides. Empty members stay as they are.
+type Decision struct {
+	API, ClientID string
+	Provider      string // "": the one of the API's whose client it is
+	Status        registry.Status
+	Tier          string
+	Reason        string
+}
+
+// Decide changes the status or the tier of a contract.
+func (s *Service) Decide(ctx context.Context, c Caller, d Decision) (registry.Contract, error) {
+	if err := s.decider(c, d.API); err != nil {
+		return registry.Contract{}, err
+	}
+	is, err := s.contractAt(ctx, d)
+	if err != nil {
+		return registry.Contract{}, err
+	}
+	a, _ := s.api(d.API)
+	next := is
+	if d.Status != "" {
+		next.Status = d.Status
+	}
+	if d.Tier != "" {
+		if _, ok := a.tier(d.Tier); !ok {
+			return registry.Contract{}, invalid("tier", "is not one of the API's; GET /apis/%s lists them", a.Name)
+		}
+		next.Tier, next.RequestedTier = d.Tier, ""
+	}
+	if d.Status == registry.Approved && next.RequestedTier != "" {
+		next.Tier, next.RequestedTier = next.RequestedTier, ""
+	}
+	if d.Reason != "" {
+		if err := checkReason(d.Reason); err != nil {
+			return registry.Contract{}, err
+		}
+		next.Reason = d.Reason
+	}
+	if !is.Status.CanBecome(next.Status) || d.Status == registry.Pending {
+		return registry.Contract{}, conflict("a contract that is " + string(is.Status) + " cannot become that; " +
+			"pending ones can be approved or rejected, approved ones revoked, revoked ones approved")
+	}
+	next.DecidedBy = c.Subject
+	decided := registry.Audit{
+		Who: c.Subject, What: "contract." + string(next.Status), Target: is.ApplicationID,
+		Details: map[string]string{"api": d.API, "client_id": is.ClientID, "tier": next.Tier},
+	}
+	next, err = s.Store.UpdateContract(ctx, next, decided)
+	return next, fromStore(err)
+}
+
+// contractAt is the contract that a decision is about.
+func (s *Service) contractAt(ctx context.Context, d Decision) (registry.Contract, error) {
+	a, _ := s.api(d.API)
+	var found []registry.Contract
+	for _, name := range a.Providers {
+		if d.Provider != "" && d.Provider != name {
+			continue
+		}
+		is, err := s.Store.Contract(ctx, registry.ContractKey{Provider: name, ClientID: d.ClientID, API: d.API})
+		switch {
+		case err == nil:
+			found = append(found, is)
+		case !errors.Is(err, registry.ErrNotFound):
+			return registry.Contract{}, fromStore(err)
+		}
+	}
+	if len(found) > 1 {
+		return registry.Contract{}, invalid("provider", "is missing, and several providers have such a client; add ?provider=")
+	}
+	if len(found) == 0 {
+		return registry.Contract{}, noContract(registry.ErrNotFound)
+	}
+	return found[0], nil
+}

@@ -1,0 +1,262 @@
+package registration
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"gatehouse/shared/oauth"
+	"gatehouse/shared/registry"
+	"gatehouse/shared/secret"
+	"gatehouse/shared/strictjson"
+)
+
+// This file is dynamic client registration (RFC 7591) and its management (RFC
+// 7592).
+
+// Lives of initial access tokens.
+const (
+	initialLife    = time.Hour
+	maxInitialLife = 7 * 24 * time.Hour
+)
+
+// writeRFC7591 is the error of RFC 7591 section 3.2.2.
+func writeRFC7591(w http.ResponseWriter, e *RefusalError) {
+	code := e.Code
+	switch {
+	case e.Status == http.StatusUnauthorized:
+		code = oauth.InvalidToken
+	case code == "":
+		code = invalidClientMetadata
+	}
+	writeJSON(w, e.Status, struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}{code, e.sentence()})
+}
+
+// answerForClient is what a client that registered itself is told.
+func (s *Service) answerForClient(a registry.Application, secretText string, token secret.Value) clientAnswer {
+	answer := answerFor(a, secretText)
+	answer.RegistrationToken = token.Reveal()
+	answer.RegistrationURI = s.PublicURL + "/register/" + url.PathEscape(a.ClientID)
+	return answer
+}
+
+func (s *Service) postRegister(w http.ResponseWriter, r *http.Request) error {
+	if s.Dynamic.Provider == "" {
+		return forbidden("clients cannot register themselves here; a developer does it with POST /applications")
+	}
+	keys := r.RemoteAddr
+	var initial *registry.Claim
+	if !s.Dynamic.Open {
+		claim, err := s.useInitialToken(r)
+		if err != nil {
+			return err
+		}
+		keys, initial = claim.Key, &claim
+	}
+	done, err := s.registerFrom(r, keys)
+	if err != nil {
+		if refusal, ok := errors.AsType[*RefusalError](err); ok && initial != nil && refusal.Status < http.StatusInternalServerError {
+			// The token was not used up by this.
+			err = errors.Join(refusal, s.Store.Release(r.Context(), *initial))
+		}
+		return err
+	}
+	writeJSON(w, http.StatusCreated, s.answerForClient(done.Application, done.Secret.Reveal(), done.RegistrationToken))
+	return nil
+}
+
+func (s *Service) registerFrom(r *http.Request, keys string) (Registered, error) {
+	var m Metadata
+	err := readBody(r, func(d *strictjson.Decoder, name string) error {
+		known, err := m.member(d, name)
+		if !known {
+			return d.Skip() // RFC 7591 section 2
+		}
+		return err
+	})
+	if err != nil {
+		return Registered{}, err
+	}
+	return s.RegisterDynamic(r.Context(), m, keys, r.Header.Get("Idempotency-Key"))
+}
+
+// unauthorized is the answer to a wrong token and for a client that is not
+// there: nobody learns which it was.
+func unauthorized() error {
+	return &RefusalError{Status: http.StatusUnauthorized, Detail: "the token is missing or not valid for this; send it as Authorization: Bearer"}
+}
+
+// byToken returns the client in the path of r, if r has its token.
+func (s *Service) byToken(r *http.Request) (registry.Application, secret.Value, error) {
+	raw, err := oauth.ParseBearer(r.Header.Get("Authorization"))
+	if err != nil || len(r.Header.Values("Authorization")) != 1 {
+		return registry.Application{}, secret.Value{}, unauthorized()
+	}
+	token := secret.New(raw)
+	a, err := s.Store.ApplicationByClient(r.Context(), registry.Client{Provider: s.Dynamic.Provider, ClientID: r.PathValue("client_id")})
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return registry.Application{}, secret.Value{}, fromStore(err)
+	}
+	if !s.recognises(a.RegistrationHMAC, "registration access token", token) || a.Kind != registry.Dynamic || a.State != registry.Active {
+		return registry.Application{}, secret.Value{}, unauthorized()
+	}
+	return a, token, nil
+}
+
+func (s *Service) getRegister(w http.ResponseWriter, r *http.Request) error {
+	a, token, err := s.byToken(r)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, s.answerForClient(a, "", token))
+	return nil
+}
+
+// putRegister is RFC 7592 section 2.2: what is left out is reset.
+func (s *Service) putRegister(w http.ResponseWriter, r *http.Request) error {
+	a, token, err := s.byToken(r)
+	if err != nil {
+		return err
+	}
+	var m Metadata
+	var id, sent string
+	err = readBody(r, func(d *strictjson.Decoder, name string) error {
+		switch name {
+		case "client_id":
+			return readText(d, name, &id)
+		case "client_secret":
+			return readText(d, name, &sent)
+		case "registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at":
+			return invalid(name, "must not be sent; leave it out")
+		}
+		known, err := m.member(d, name)
+		if !known {
+			return d.Skip()
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case id != a.ClientID:
+		return invalid("client_id", "must be there and be that of the client")
+	case sent != "" && !s.recognises(a.SecretHMAC, "client secret", secret.New(sent)):
+		return invalid("client_secret", "is not the current one, and clients cannot choose it; leave it out")
+	}
+	changed, err := s.update(r.Context(), "client "+a.ClientID, a, m)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, s.answerForClient(changed.Application, changed.Secret.Reveal(), token))
+	return nil
+}
+
+func (s *Service) deleteRegister(w http.ResponseWriter, r *http.Request) error {
+	a, _, err := s.byToken(r)
+	if err != nil {
+		return err
+	}
+	if err := s.remove(r.Context(), "client "+a.ClientID, a); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// initialToken is what an initial access token says, sealed.
+type initialToken struct {
+	ID      string    `json:"id"`
+	Expires time.Time `json:"expires"`
+}
+
+const initialPurpose = "initial access token"
+
+// IssueInitialToken returns a token with which one client can register itself.
+func (s *Service) IssueInitialToken(ctx context.Context, c Caller, life time.Duration) (secret.Value, time.Time, error) {
+	if !c.Admin {
+		return secret.Value{}, time.Time{}, forbidden("this needs the scope gatehouse:admin")
+	}
+	t := initialToken{ID: registry.NewID(), Expires: s.now().Add(life).UTC().Truncate(time.Second)}
+	text, err := json.Marshal(t)
+	if err != nil {
+		return secret.Value{}, time.Time{}, err
+	}
+	sealedText, err := s.seal(text, initialPurpose)
+	if err != nil {
+		return secret.Value{}, time.Time{}, err
+	}
+	err = s.Store.Append(ctx, registry.Audit{Who: c.Subject, What: "initial_access_token.issued", Target: t.ID})
+	return secret.New(base64.RawURLEncoding.EncodeToString(sealedText)), t.Expires, fromStore(err)
+}
+
+// useInitialToken takes the initial access token of r, which nobody else can
+// use from then on, but the same request again with its idempotency key.
+func (s *Service) useInitialToken(r *http.Request) (registry.Claim, error) {
+	raw, err := oauth.ParseBearer(r.Header.Get("Authorization"))
+	if err != nil || len(r.Header.Values("Authorization")) != 1 {
+		return registry.Claim{}, unauthorized()
+	}
+	sealedText, err := base64.RawURLEncoding.Strict().DecodeString(raw)
+	if err != nil {
+		return registry.Claim{}, unauthorized()
+	}
+	text, err := s.unseal(sealedText, initialPurpose)
+	if err != nil {
+		return registry.Claim{}, unauthorized()
+	}
+	var t initialToken
+	if err := json.Unmarshal(text, &t); err != nil || !s.now().Before(t.Expires) {
+		return registry.Claim{}, unauthorized()
+	}
+	attempt := s.newID()
+	if key := r.Header.Get("Idempotency-Key"); key != "" {
+		attempt = s.mark("attempt", key)
+	}
+	claim, err := s.Store.Claim(r.Context(), registry.Claim{
+		Caller: initialPurpose, Key: s.mark(initialPurpose, t.ID), Body: s.mark("use", t.ID),
+		Marker: s.newID(), Attempt: attempt, Lease: t.Expires,
+	})
+	if errors.Is(err, registry.ErrInProgress) {
+		return registry.Claim{}, unauthorized() // used
+	}
+	return claim, fromStore(err)
+}
+
+func (s *Service) postInitialAccessToken(w http.ResponseWriter, r *http.Request, c Caller) error {
+	life := initialLife
+	err := readBody(r, func(d *strictjson.Decoder, name string) error {
+		if name != "expires_in" {
+			return unknownMember(name)
+		}
+		if d.Kind() != strictjson.Number {
+			return invalid(name, "must be a number of seconds")
+		}
+		b, err := d.Number()
+		if err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(string(b))
+		life = time.Duration(n) * time.Second
+		if err != nil || n < 1 || life > maxInitialLife {
+			return invalid(name, "must be 1 to %d seconds", int(maxInitialLife.Seconds()))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	token, expires, err := s.IssueInitialToken(r.Context(), c, life)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusCreated, map[string]any{"initial_access_token": token.Reveal(), "expires": expires})
+	return nil
+}
