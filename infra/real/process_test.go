@@ -1,0 +1,142 @@
+package real_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// How long things may take on a busy machine of two cores.
+const (
+	fetchTimeout = 4 * time.Minute
+	startTimeout = 3 * time.Minute
+)
+
+// missing ends the test because a server cannot be had.
+func missing(t *testing.T, err error) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(err)
+	}
+	t.Skip(err)
+}
+
+// cached returns the directory of this name in the user's cache. If there is
+// none, fill fills one beside it that is then renamed: what is there is
+// complete.
+func cached(t *testing.T, name string, fill func(ctx context.Context, dir string) error) (string, error) {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	parent := filepath.Join(cache, "gatehouse")
+	dir := filepath.Join(parent, name)
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return "", err
+	}
+	fresh, err := os.MkdirTemp(parent, name+".") //nolint:usetesting // it is renamed, so on the same file system
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(fresh)
+	ctx, cancel := context.WithTimeout(t.Context(), fetchTimeout)
+	defer cancel()
+	if err := fill(ctx, fresh); err != nil {
+		return "", err
+	}
+	if err := os.Rename(fresh, dir); err != nil {
+		if _, other := os.Stat(dir); other != nil { // else another test was faster
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// run runs a command that ends by itself.
+func run(ctx context.Context, dir, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
+}
+
+// start starts a server that runs until the test ends, and waits until ready
+// answers 200.
+func start(t *testing.T, server *exec.Cmd, ready string) {
+	t.Helper()
+	var log bytes.Buffer
+	server.Stdout, server.Stderr = &log, &log
+	if err := server.Start(); err != nil {
+		missing(t, err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = server.Wait() // says only that it was killed
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		_ = server.Process.Kill() // by its pid; it has nothing to save
+		<-ended
+		if t.Failed() {
+			t.Logf("%s", log.Bytes())
+		}
+	})
+	if err := answers(t.Context(), ready, ended); err != nil {
+		t.Fatalf("%s: %v", filepath.Base(server.Path), err)
+	}
+}
+
+func answers(ctx context.Context, address string, ended <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ended:
+			return errors.New("the server ended")
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// freePort returns a loopback port that was free a moment ago.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
