@@ -60,7 +60,63 @@ func TestAFunctionWithoutConfigurationDoesNotStart(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "gatehouse.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	run := start(t, dir, environment(t, "AuthorizerFunction"))
+	doesNotStart(t, dir, environment(t, "AuthorizerFunction"), "gatehouse.yaml")
+}
+
+// TestAnAuthorizerWithoutTheContractsItRequiresDoesNotStart because everybody
+// would be refused, or nobody.
+func TestAnAuthorizerWithoutTheContractsItRequiresDoesNotStart(t *testing.T) {
+	t.Parallel()
+	dir := pack(t, "AuthorizerFunction")
+	requireContracts(t, dir)
+	doesNotStart(t, dir, environment(t, "AuthorizerFunction"), "api orders: requires contracts", "set REGISTRY_TABLE", "contract: none")
+}
+
+// TestTheAuthorizerReadsContracts in the table that it is told.
+func TestTheAuthorizerReadsContracts(t *testing.T) {
+	t.Parallel()
+	dir := pack(t, "AuthorizerFunction")
+	requireContracts(t, dir)
+	asked := make(chan string, 10)
+	table := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked <- r.Header.Get("X-Amz-Target") + " " + string(body)
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		_, _ = io.WriteString(w, "{}") // there is no such item
+	}))
+	t.Cleanup(table.Close)
+	run := start(t, dir, append(environment(t, "AuthorizerFunction"), "REGISTRY_TABLE=the-table",
+		"AWS_ENDPOINT_URL_DYNAMODB="+table.URL, "AWS_ACCESS_KEY_ID=id", "AWS_SECRET_ACCESS_KEY=key"))
+	reply := run.exchange(t, filepath.Join("..", "events", "authorizer", "rest-request-allow.json"))
+	if !bytes.Contains(reply, []byte(`"no_contract"`)) || bytes.Contains(reply, []byte(`"Allow"`)) {
+		t.Fatalf("got %s, want no_contract", reply)
+	}
+	if got := <-asked; !strings.Contains(got, "GetItem") || !strings.Contains(got, `"the-table"`) {
+		t.Errorf("asked for %s", got)
+	}
+}
+
+// requireContracts takes contract: none out of a packed configuration.
+func requireContracts(t *testing.T, dir string) {
+	t.Helper()
+	path := filepath.Join(dir, "gatehouse.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	required := bytes.ReplaceAll(text, []byte("    contract: none\n"), nil)
+	if bytes.Equal(required, text) {
+		t.Fatal("the events' configuration requires contracts")
+	}
+	if err := os.WriteFile(path, required, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// doesNotStart wants one line that has the words, and an end.
+func doesNotStart(t *testing.T, dir string, environment []string, words ...string) {
+	t.Helper()
+	run := start(t, dir, environment)
 	select {
 	case <-run.exited:
 	case <-run.ctx.Done():
@@ -73,8 +129,13 @@ func TestAFunctionWithoutConfigurationDoesNotStart(t *testing.T) {
 	if err := json.Unmarshal(run.stdout.Bytes(), &line); err != nil {
 		t.Fatalf("%v in %s", err, &run.stdout)
 	}
-	if line.Level != "ERROR" || line.Message != "start" || !strings.Contains(line.Cause, "gatehouse.yaml") {
-		t.Errorf("got %+v, want an ERROR that names gatehouse.yaml", line)
+	if line.Level != "ERROR" || line.Message != "start" {
+		t.Errorf("got %+v, want the ERROR start", line)
+	}
+	for _, word := range words {
+		if !strings.Contains(line.Cause, word) {
+			t.Errorf("got %q, want %s in it", line.Cause, word)
+		}
 	}
 }
 
@@ -224,11 +285,24 @@ func requestID(n int) string { return "request-" + strconv.Itoa(n) }
 // answers sends an event and compares the answer with a file.
 func (p *process) answers(t *testing.T, eventFile, wantFile string) {
 	t.Helper()
-	event, err := os.ReadFile(eventFile)
+	want, err := os.ReadFile(wantFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := os.ReadFile(wantFile)
+	reply := p.exchange(t, eventFile)
+	var got bytes.Buffer
+	if err := json.Indent(&got, bytes.TrimSpace(reply), "", "  "); err != nil {
+		t.Fatalf("%v in %s", err, reply)
+	}
+	if diff := cmp.Diff(string(want), got.String()+"\n"); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", eventFile, diff)
+	}
+}
+
+// exchange sends an event and returns the answer.
+func (p *process) exchange(t *testing.T, eventFile string) []byte {
+	t.Helper()
+	event, err := os.ReadFile(eventFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,16 +315,11 @@ func (p *process) answers(t *testing.T, eventFile, wantFile string) {
 	}
 	select {
 	case reply := <-p.replies:
-		var got bytes.Buffer
-		if err := json.Indent(&got, bytes.TrimSpace(reply), "", "  "); err != nil {
-			t.Fatalf("%v in %s", err, reply)
-		}
-		if diff := cmp.Diff(string(want), got.String()+"\n"); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", eventFile, diff)
-		}
+		return reply
 	case <-p.exited:
 		t.Fatalf("%s: it ended, and said\n%s%s", eventFile, &p.stdout, &p.stderr)
 	case <-p.ctx.Done():
 		t.Fatalf("%s: no answer", eventFile)
 	}
+	return nil
 }

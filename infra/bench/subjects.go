@@ -26,6 +26,7 @@ import (
 	"gatehouse/shared/config"
 	"gatehouse/shared/fetch"
 	"gatehouse/shared/provider"
+	"gatehouse/shared/registry"
 	"gatehouse/shared/secret"
 	"gatehouse/shared/token"
 )
@@ -33,7 +34,8 @@ import (
 const issuer = "https://example.okta.com/oauth2/default"
 
 // newSubjects makes what is measured: a key, a token as Okta issues it, a REST
-// event of 4 KB around it, and two authorizers, with and without a cache.
+// event of 4 KB around it, and authorizers with and without a cache, and with
+// contracts.
 func newSubjects() ([]subject, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -47,11 +49,15 @@ func newSubjects() ([]subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	uncached, issuerOf, err := newAuthorizer(key, 0)
+	uncached, issuerOf, err := newAuthorizer(key, 0, config.None)
 	if err != nil {
 		return nil, err
 	}
-	cached, _, err := newAuthorizer(key, 1000)
+	cached, _, err := newAuthorizer(key, 1000, config.None)
+	if err != nil {
+		return nil, err
+	}
+	contracted, _, err := newAuthorizer(key, 1000, config.Required)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +76,7 @@ func newSubjects() ([]subject, error) {
 		}},
 		{name: "decision, event to answer, uncached", bound: 1.8, run: decide(uncached, event)},
 		{name: "decision, event to answer, cached", bound: 0.6, run: decide(cached, event)},
+		{name: "decision, event to answer, cached, with contract", bound: 0.65, run: decide(contracted, event)},
 		{name: "event: ours", run: func() error {
 			_, err := apigw.ParseRequest(event)
 			return err
@@ -158,7 +165,7 @@ func restEvent(jwt string) ([]byte, error) {
 
 // newAuthorizer returns a handler whose log goes nowhere but is written, and
 // the issuer it trusts.
-func newAuthorizer(key *rsa.PrivateKey, cacheEntries int) (*apigw.Authorizer, *token.Issuer, error) {
+func newAuthorizer(key *rsa.PrivateKey, cacheEntries int, contract config.Contract) (*apigw.Authorizer, *token.Issuer, error) {
 	dir, err := os.MkdirTemp("", "gatehouse-bench")
 	if err != nil {
 		return nil, nil, err
@@ -178,17 +185,18 @@ apis:
   - name: orders
     providers: [okta]
     match: {stageVariable: orders}
+    contract: %s
     routes:
       - {route: GET /orders, scopes: [orders:read]}
       - {route: "GET /orders/{id}", anyScope: [orders:read, orders:admin]}
       - {route: POST /orders, scopes: [orders:write]}
       - {route: "ANY /admin/{proxy+}", scopes: [orders:admin]}
-`, issuer, keys, cacheEntries), func(string) (string, bool) { return "", false })
+`, issuer, keys, cacheEntries, contract), func(string) (string, bool) { return "", false })
 	if err != nil {
 		return nil, nil, err
 	}
 	env := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}}
-	gate, err := authorizer.New(cfg, env)
+	gate, err := authorizer.New(cfg, env, approved)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -199,4 +207,12 @@ apis:
 	handler := gate.Handler(slog.New(slog.NewJSONHandler(io.Discard, nil))) //nolint:sloglint // the line is to be written, if to nowhere
 	handler.Metrics = true
 	return handler, p.Issuer, nil
+}
+
+// approved is a contract with every API, of the size that real ones have.
+func approved(_ context.Context, k registry.ContractKey) (registry.Contract, error) {
+	return registry.Contract{
+		Provider: k.Provider, ClientID: k.ClientID, API: k.API,
+		ApplicationID: "abcdefghijklmnopqrstuvwxyz", Tier: "gold", Status: registry.Approved,
+	}, nil
 }

@@ -72,7 +72,7 @@ func packedAuthorizer(t *testing.T) lambda.Handler {
 		cfg.Providers[i].KeysFile = filepath.Join(eventsDir, cfg.Providers[i].KeysFile)
 	}
 	// No HTTP client: what is packed has to do.
-	gate, err := authorizer.New(cfg, provider.Environment{})
+	gate, err := authorizer.New(cfg, provider.Environment{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

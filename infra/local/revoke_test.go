@@ -47,7 +47,7 @@ func TestTimeToRevoke(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate, err := authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient(nil), Now: now})
+	gate, err := authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient(nil), Now: now}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

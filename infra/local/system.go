@@ -167,7 +167,7 @@ func newAuthorizer(ctx context.Context, o options, environment map[string]string
 	}
 	gate, err := authorizer.New(cfg, provider.Environment{
 		HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}, Log: o.log,
-	})
+	}, nil)
 	if err != nil {
 		return nil, err
 	}

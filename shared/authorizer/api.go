@@ -27,6 +27,7 @@ type api struct {
 	cached    bool                          // API Gateway caches answers
 	mulesoft  bool
 	expose    []string
+	contracts *contracts // nil: none is needed
 }
 
 func newAPI(c config.API, providers map[string]*provider.Provider, resultCache time.Duration) (*api, error) {
@@ -207,9 +208,11 @@ const maxAnswer = 8<<10 - 512
 
 // context renders what the backend is told about the caller, in at most room
 // bytes: what comes first matters most.
-func (a *api) context(f *token.Facts, room int) []byte {
-	c := contextWriter{b: make([]byte, 0, 512), names: make([]string, 0, 8), room: room}
+func (a *api) context(f *token.Facts, contract terms, room int) []byte {
+	c := contextWriter{b: make([]byte, 0, 640), names: make([]string, 0, 10), room: room}
 	c.add("client_id", f.ClientID)
+	c.add("application", contract.application)
+	c.add("tier", contract.tier)
 	c.add("sub", f.Subject)
 	c.addList("scope", f.Scopes)
 	c.add("iss", f.Issuer)

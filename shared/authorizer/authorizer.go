@@ -3,8 +3,9 @@
 // with the API's routes, and describes the result.
 //
 // It refuses whatever it does not know: an API that is not configured, a route
-// that is not listed, a request with two tokens. A provider that cannot be
-// reached is an error and never a decision.
+// that is not listed, a client without a contract, a request with two tokens. A
+// provider or a registry that cannot be reached is an error and never a
+// decision.
 package authorizer
 
 import (
@@ -33,9 +34,9 @@ type Authorizer struct {
 	now       func() time.Time
 }
 
-// New returns the authorizer that cfg describes. Nothing is fetched yet; see
-// [Authorizer.Warm].
-func New(cfg *config.Config, env provider.Environment) (*Authorizer, error) {
+// New returns the authorizer that cfg describes. Nothing is fetched or read yet;
+// see [Authorizer.Warm]. read may be nil if no API requires contracts.
+func New(cfg *config.Config, env provider.Environment, read Contracts) (*Authorizer, error) {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
@@ -55,10 +56,20 @@ func New(cfg *config.Config, env provider.Environment) (*Authorizer, error) {
 	if a.cache, err = token.NewCache(entries); err != nil {
 		return nil, err
 	}
+	known, err := newContracts(read, a.now)
+	if err != nil {
+		return nil, err
+	}
 	for _, c := range cfg.APIs {
 		one, err := newAPI(c, byName, cfg.ResultCache)
 		if err != nil {
 			return nil, fmt.Errorf("api %s: %w", c.Name, err)
+		}
+		if c.RequiresContract() {
+			if read == nil {
+				return nil, fmt.Errorf("authorizer: api %s: %w", c.Name, errNoRegistry)
+			}
+			one.contracts = known
 		}
 		a.apis.add(c.Match, one)
 	}
@@ -96,12 +107,19 @@ func (a *Authorizer) Decide(ctx context.Context, r *apigw.Request) (apigw.Decisi
 	}
 	facts, err := a.verify(ctx, api, raw)
 	switch {
-	case err == nil:
-		return api.decide(r, facts), nil
-	case !refusal(err):
-		return apigw.Decision{}, err
-	default:
+	case err != nil && refusal(err):
 		return api.unauthenticated(err), nil
+	case err != nil:
+		return apigw.Decision{}, err
+	}
+	contract, refused, err := api.contract(ctx, facts)
+	switch {
+	case err != nil:
+		return apigw.Decision{}, err
+	case refused != "":
+		return api.withoutContract(facts, refused), nil
+	default:
+		return api.decide(r, facts, contract), nil
 	}
 }
 
@@ -218,29 +236,31 @@ func (a *api) unauthenticated(err error) apigw.Decision {
 	return d
 }
 
-// decide compares a verified token with the API's routes.
-func (a *api) decide(r *apigw.Request, f *token.Facts) apigw.Decision {
+// logged is what the log line says of a verified token. There is room for one
+// more.
+func (a *api) logged(f *token.Facts) []slog.Attr {
+	return append(make([]slog.Attr, 0, 6),
+		slog.String("api", a.name),
+		slog.String("provider", f.Provider),
+		slog.String("client_id", f.ClientID),
+		slog.String("sub", f.Subject),
+		slog.String("jti", f.ID))
+}
+
+// decide compares a verified token, whose client has a contract if it needs
+// one, with the API's routes.
+func (a *api) decide(r *apigw.Request, f *token.Facts, contract terms) apigw.Decision {
 	caller := policy.Caller{Scopes: f.Scopes, Claim: claimValues(f)}
 	route, _ := a.route(r)
 	grant := a.table.Grant(caller)
-	d := apigw.Decision{
-		Principal: principal(f),
-		Simple:    a.simple,
-		Log: []slog.Attr{
-			slog.String("api", a.name),
-			slog.String("provider", f.Provider),
-			slog.String("client_id", f.ClientID),
-			slog.String("sub", f.Subject),
-			slog.String("jti", f.ID),
-		},
-	}
+	d := apigw.Decision{Principal: principal(f), Simple: a.simple, Log: a.logged(f)}
 	if !a.simple || r.Shape != apigw.HTTP2 {
 		d.Document = a.table.Document(policy.Ask{
 			Prefix: r.ARN.Prefix(), Grant: grant, Route: route,
 			Method: r.ARN.Method, Path: r.ARN.Path, Template: r.Template,
 		})
 	}
-	d.Context = a.context(f, maxAnswer-len(d.Document))
+	d.Context = a.context(f, contract, maxAnswer-len(d.Document))
 	if grant.Allows(route) {
 		d.Outcome, d.Reason = apigw.Allowed, "allowed"
 		return d

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gatehouse/shared/apigw"
+	"gatehouse/shared/registry"
 	"gatehouse/shared/standin"
 )
 
@@ -100,10 +101,10 @@ providers:
   - {name: asked, type: okta, issuer: "${IDP}/oauth2/default", audiences: ["api://default"], secret: "${SECRET}", tokens: introspect}
   - {name: other, type: okta, issuer: "${IDP}/oauth2/other", audiences: ["api://default"], secret: "${SECRET}"}
 apis:
-  - {name: orders, providers: [orders], match: {stageVariable: orders}, routes: [{route: GET /orders, scopes: [orders:read]}, {route: POST /orders}]}
-  - {name: bills, providers: [bills], match: {stageVariable: bills}, routes: [{route: GET /orders}, {route: POST /orders, scopes: [orders:write]}]}
-  - {name: asked, providers: [asked], match: {stageVariable: asked}, routes: [{route: GET /orders, scopes: [orders:admin]}, {route: POST /orders}]}
-  - {name: both, providers: [other, orders], match: {stageVariable: both}, routes: [{route: GET /orders, scopes: [orders:read]}]}
+  - {name: orders, providers: [orders], contract: none, match: {stageVariable: orders}, routes: [{route: GET /orders, scopes: [orders:read]}, {route: POST /orders}]}
+  - {name: bills, providers: [bills], contract: none, match: {stageVariable: bills}, routes: [{route: GET /orders}, {route: POST /orders, scopes: [orders:write]}]}
+  - {name: asked, providers: [asked], contract: none, match: {stageVariable: asked}, routes: [{route: GET /orders, scopes: [orders:admin]}, {route: POST /orders}]}
+  - {name: both, providers: [other, orders], contract: none, match: {stageVariable: both}, routes: [{route: GET /orders, scopes: [orders:read]}]}
 `
 
 // Whatever was asked before, by whichever API, the answer is the one that an
@@ -198,7 +199,9 @@ func TestAnAnswerHoldsForEveryRoute(t *testing.T) {
 
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, shared)
+	configuration := strings.Replace(shared, "contract: none", "contract: required", 1)
+	s := newSite(t, configuration)
+	s.application(registry.Client{Provider: "orders", ClientID: "app"}, registry.Contract{API: "orders", Status: registry.Approved})
 	var requests []request
 	for _, variable := range []string{"orders", "bills", "asked", "both"} {
 		for _, scope := range []string{"orders:read", "orders:admin"} {
@@ -211,7 +214,7 @@ func TestConcurrentUse(t *testing.T) {
 	for i, r := range requests {
 		want[i] = string(s.ask(t, r).body)
 	}
-	handler := s.authorizer(shared).Handler(nil)
+	handler := s.authorizer(configuration).Handler(nil)
 	var all sync.WaitGroup
 	for worker := range 16 {
 		all.Go(func() {

@@ -15,6 +15,7 @@ providers:
 apis:
   - name: orders
     providers: [okta]
+    contract: none
     profile: mulesoft
     routes:
 ` + routes

@@ -19,6 +19,7 @@ providers:
 apis:
   - name: orders
     providers: [okta]
+    contract: none
     routes:
 ` + routes
 

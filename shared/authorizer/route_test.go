@@ -186,8 +186,8 @@ resultCache: 60s
 providers:
   - {name: okta, type: okta, issuer: "${IDP}/oauth2/default", audiences: ["api://default"]}
 apis:
-  - {name: orders, providers: [okta], match: {stageVariable: orders, apiIds: [a1b2c3d4e5], domains: [orders.example.com]}, routes: [{route: GET /orders}]}
-  - {name: bills, providers: [okta], match: {stageVariable: bills, apiIds: [f6g7h8i9j0], domains: [bills.example.com]}, routes: [{route: GET /bills}]}
+  - {name: orders, providers: [okta], contract: none, match: {stageVariable: orders, apiIds: [a1b2c3d4e5], domains: [orders.example.com]}, routes: [{route: GET /orders}]}
+  - {name: bills, providers: [okta], contract: none, match: {stageVariable: bills, apiIds: [f6g7h8i9j0], domains: [bills.example.com]}, routes: [{route: GET /bills}]}
 `
 	const none = "none"
 	s := newSite(t, apis)
@@ -273,7 +273,7 @@ func FuzzInvoke(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	gate, err := authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient(nil)})
+	gate, err := authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient(nil)}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"gatehouse/shared/config"
 	"gatehouse/shared/fetch"
 	"gatehouse/shared/provider"
+	"gatehouse/shared/registry"
 	"gatehouse/shared/secret"
 	"gatehouse/shared/standin"
 )
@@ -36,12 +37,14 @@ providers:
 apis:
   - name: orders
     providers: [okta]
+    contract: none
     match: {stageVariable: orders, apiIds: [a1b2c3d4e5], domains: [orders.example.com]}
     exposeClaims: [email, groups]
     routes:
 ` + routes + `
   - name: simple
     providers: [okta]
+    contract: none
     match: {stageVariable: simple}
     httpAnswer: simple
     exposeClaims: [email, groups]
@@ -64,14 +67,18 @@ type clock struct{ ns atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Unix(0, c.ns.Load()) }
 func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
 
-// site is an authorizer, the identity provider it asks, the clock that both go
-// by, and everything that was logged.
+// site is an authorizer, the identity provider it asks, the registry it reads,
+// the clock that all go by, and everything that was logged.
 type site struct {
 	*clock
 	t    *testing.T
 	idp  *standin.Server
 	url  string // of idp
 	gate *authorizer.Authorizer
+
+	registry *registry.Store
+	reads    atomic.Int32 // of contracts
+	down     atomic.Bool  // the registry does not answer
 
 	mu     sync.Mutex // guards what follows
 	log    bytes.Buffer
@@ -109,6 +116,9 @@ func newSite(t *testing.T, configuration string) *site {
 	}
 	s := &site{t: t, clock: &clock{}}
 	s.ns.Store(time.Unix(1_800_000_000, 0).UnixNano())
+	if s.registry, err = (registry.Embedded{Now: s.now}).Open(); err != nil {
+		t.Fatal(err)
+	}
 	server := httptest.NewUnstartedServer(nil)
 	s.url = "http://" + server.Listener.Addr().String()
 	s.idp, err = standin.New(standin.Okta{
@@ -132,6 +142,15 @@ func newSite(t *testing.T, configuration string) *site {
 // authorizer makes one, of many perhaps.
 func (s *site) authorizer(configuration string) *authorizer.Authorizer {
 	s.t.Helper()
+	gate, err := authorizer.New(s.config(configuration), s.environment(), s.contract)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return gate
+}
+
+func (s *site) config(configuration string) *config.Config {
+	s.t.Helper()
 	file := filepath.Join(s.t.TempDir(), "secret.json")
 	if err := os.WriteFile(file, []byte(`{"client_id":"app","client_secret":"app-secret"}`), 0o600); err != nil {
 		s.t.Fatal(err)
@@ -143,16 +162,16 @@ func (s *site) authorizer(configuration string) *authorizer.Authorizer {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	gate, err := authorizer.New(cfg, provider.Environment{
+	return cfg
+}
+
+func (s *site) environment() provider.Environment {
+	return provider.Environment{
 		HTTP:    fetch.NewClient(nil),
 		Secrets: &secret.Manager{},
 		Now:     s.now,
 		Log:     slog.New(slog.NewJSONHandler(s, nil)),
-	})
-	if err != nil {
-		s.t.Fatal(err)
 	}
-	return gate
 }
 
 // token is an access token of the client app with scopes, as the provider's

@@ -172,6 +172,15 @@ const (
 	Simple Answer = "simple" // isAuthorized
 )
 
+// Contract says whether an application must have been given access to an API.
+type Contract string
+
+// The rules about contracts.
+const (
+	Required Contract = "required" // an approved contract of the token's client with the API
+	None     Contract = "none"     // the token alone decides
+)
+
 // API is a protected API.
 type API struct {
 	// Name is what logs and metrics call the API.
@@ -189,6 +198,10 @@ type API struct {
 	// HTTPAnswer must say how the authorizer is attached to the HTTP API
 	// (EnableSimpleResponses), for the event does not.
 	HTTPAnswer Answer `yaml:"httpAnswer" enum:"iam simple" default:"iam"`
+
+	// Contract is Required unless the file says otherwise, and then there must be
+	// a registry.
+	Contract Contract `yaml:"contract" enum:"required none" default:"required"`
 
 	// ExposeClaims are further claims that the backend is given.
 	ExposeClaims []string `yaml:"exposeClaims" example:"email"`
@@ -220,6 +233,10 @@ func (a API) Rules() []policy.Rule {
 	}
 	return rules
 }
+
+// RequiresContract reports whether the token's client must have a
+// contract. It must for an API that says nothing of contracts.
+func (a API) RequiresContract() bool { return a.Contract != None }
 
 func (r Route) rule() policy.Rule {
 	return policy.Rule{Route: r.Route, Requirement: policy.Requirement{

@@ -90,6 +90,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Profile:      config.MuleSoft,
 			TokenIn:      []config.Place{config.Query},
 			HTTPAnswer:   config.Simple,
+			Contract:     config.None,
 			ExposeClaims: []string{"email", "sub"},
 			Routes: []config.Route{
 				{Route: "GET /orders", Scopes: []string{"orders:read", "orders:list"}},
@@ -111,6 +112,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Profile:    config.Strict,
 			TokenIn:    []config.Place{config.Header},
 			HTTPAnswer: config.IAM,
+			Contract:   config.Required,
 			Routes:     []config.Route{{Route: "$connect"}},
 		}},
 	}
@@ -185,10 +187,10 @@ func TestDefaultsThatDependOnOtherKeys(t *testing.T) {
 
 func TestAnEmptyVariableLeavesTheDefault(t *testing.T) {
 	t.Parallel()
-	cfg := parse(t, strings.Replace(minimal, "    routes:", "    profile: ${PROFILE}\n    httpAnswer: ${ANSWER}\n    routes:", 1),
-		map[string]string{"PROFILE": "", "ANSWER": ""})
-	if a := cfg.APIs[0]; a.Profile != config.Strict || a.HTTPAnswer != config.IAM {
-		t.Errorf("got profile %q and httpAnswer %q, want strict and iam", a.Profile, a.HTTPAnswer)
+	cfg := parse(t, strings.Replace(minimal, "    routes:", "    profile: ${PROFILE}\n    httpAnswer: ${ANSWER}\n    contract: ${CONTRACT}\n    routes:", 1),
+		map[string]string{"PROFILE": "", "ANSWER": "", "CONTRACT": ""})
+	if a := cfg.APIs[0]; a.Profile != config.Strict || a.HTTPAnswer != config.IAM || a.Contract != config.Required {
+		t.Errorf("got profile %q, httpAnswer %q and contract %q, want strict, iam and required", a.Profile, a.HTTPAnswer, a.Contract)
 	}
 }
 

@@ -70,7 +70,7 @@ apis:
 	{
 		"an anchor under an unknown key is refused, too",
 		"    routes:", "    x: {y: [&z 1]}\n    routes:",
-		"9:5: apis[0].x: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, exposeClaims, routes\n" +
+		"9:5: apis[0].x: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, contract, exposeClaims, routes\n" +
 			"9:13: apis[0].x.y[0]: has an anchor; remove it and write values out where they are needed", seen,
 	},
 	{
@@ -80,8 +80,8 @@ apis:
 	},
 	{
 		"an unknown key with none near is refused, with all there are",
-		"    routes:", "    contract: required\n    routes:",
-		"9:5: apis[0].contract: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, exposeClaims, routes", seen,
+		"    routes:", "    priority: high\n    routes:",
+		"9:5: apis[0].priority: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, contract, exposeClaims, routes", seen,
 	},
 	{
 		"an unknown key at the top is refused",
@@ -239,6 +239,11 @@ apis:
 		"a word that is not among the values is refused, with the near one",
 		"type: okta", "type: oktaa",
 		`3:11: providers[0].type: is "oktaa"; it must be one of okta, pingfederate, openam, keycloak, rfc7591; did you mean "okta"?`, seen,
+	},
+	{
+		"a contract that is neither required nor none is refused",
+		"    routes:", "    contract: optional\n    routes:",
+		`9:15: apis[0].contract: is "optional"; it must be one of required, none`, seen,
 	},
 	{
 		"a word that is like none of the values is refused",

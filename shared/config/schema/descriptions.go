@@ -38,6 +38,7 @@ var descriptions = map[string]string{
 	"apis.profile":             "strict follows OAuth 2.1 and MCP, mulesoft does what users of Anypoint expect.",
 	"apis.tokenIn":             "Where a token may be. Default: header; in profile mulesoft header and query.",
 	"apis.httpAnswer":          "What an HTTP API with payload format 2.0 expects: simple if it was attached with simple responses.",
+	"apis.contract":            "required: the token's client must have an approved contract with the API. none: any client whose tokens the API accepts.",
 	"apis.exposeClaims":        "Further claims that the backend is given.",
 	"apis.routes":              "The routes; any other is refused.",
 	"apis.routes.route":        "Method and path as API Gateway writes them, such as GET /orders/{id} or ANY /admin/{proxy+}.",
