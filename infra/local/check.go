@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse/infra/local/samtemplate"
+	"gatehouse/shared/authorizer"
 	"gatehouse/shared/config"
 	"gatehouse/shared/config/schema"
 	"gatehouse/shared/policy"
@@ -122,7 +123,7 @@ func tokens(p config.Provider) string {
 }
 
 func (r *reporter) api(cfg *config.Config, a config.API, template *samtemplate.Template) {
-	r.printf("\nAPI %s (%s; tokens of %s)\n", a.Name, a.Profile, strings.Join(a.Providers, ", "))
+	r.printf("\nAPI %s (%s; tokens of %s; contract %s)\n", a.Name, a.Profile, strings.Join(a.Providers, ", "), a.Contract)
 	table, err := policy.NewTable(a.Rules())
 	if err != nil {
 		r.problems = append(r.problems, err)
@@ -217,6 +218,11 @@ func (r *reporter) times(cfg *config.Config) {
 		}
 		if p.Tokens != config.Introspect && !p.KeysOnly {
 			rows = append(rows, []string{"a key that " + p.Name + " withdrew", (10*time.Minute + cfg.ResultCache).String() + " longer"})
+		}
+	}
+	for _, a := range cfg.APIs {
+		if a.RequiresContract() {
+			rows = append(rows, []string{"a revoked contract with " + a.Name, (authorizer.ContractCache + cfg.ResultCache).String() + " longer"})
 		}
 	}
 	r.table(rows)

@@ -4,88 +4,163 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"gatehouse/infra/local/gateway"
+	"gatehouse/infra/local/samtemplate"
 	"gatehouse/shared/apigw"
 	"gatehouse/shared/authorizer"
 	"gatehouse/shared/config"
 	"gatehouse/shared/demoapi"
 	"gatehouse/shared/fetch"
 	"gatehouse/shared/provider"
+	"gatehouse/shared/registry"
 	"gatehouse/shared/standin"
 )
+
+// clocked is the system around a clock that tests set.
+type clocked struct {
+	t        *testing.T
+	ns       atomic.Int64
+	okta     *standin.Server
+	template *samtemplate.Template
+	gate     *authorizer.Authorizer
+}
+
+func (c *clocked) now() time.Time { return time.Unix(0, c.ns.Load()) }
+
+// newClocked is the deployed configuration, some of its text replaced.
+func newClocked(t *testing.T, contracts authorizer.Contracts, replace ...string) *clocked {
+	t.Helper()
+	c := &clocked{t: t}
+	c.ns.Store(time.Unix(1_800_000_000, 0).UnixNano())
+	idp := httptest.NewUnstartedServer(nil)
+	org := "http://" + idp.Listener.Addr().String()
+	var err error
+	if c.okta, err = standin.New(standin.Okta{Org: org, Now: c.now}); err != nil {
+		t.Fatal(err)
+	}
+	idp.Config.Handler = c.okta
+	idp.Start()
+	t.Cleanup(idp.Close)
+
+	if c.template, err = load(repositoryFiles()); err != nil {
+		t.Fatal(err)
+	}
+	environment := c.template.Functions[authorizerFunction].Environment
+	environment["OIDC_ISSUER"] = org + "/oauth2/default"
+	text, err := os.ReadFile(repositoryFiles().Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse([]byte(strings.NewReplacer(replace...).Replace(string(text))), lookup(environment))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.gate, err = authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient(nil), Now: c.now}, contracts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// token is one of the walk-through's application.
+func (c *clocked) token() string {
+	c.t.Helper()
+	raw, err := c.okta.Mint(c.okta.Claims(appID, "orders:read"), nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return raw
+}
+
+// gateway is API Gateway in front of one of the APIs.
+func (c *clocked) gateway(api samtemplate.API) *gateway.Gateway {
+	c.t.Helper()
+	demo := &apigw.HTTP{Handler: demoapi.API{}.Handler()}
+	g, err := gateway.New(gateway.Config{API: api, Now: c.now, Invoke: func(ctx context.Context, function string, event []byte) ([]byte, error) {
+		if function == authorizerFunction {
+			return c.gate.Handler(nil).Invoke(ctx, event)
+		}
+		return demo.Invoke(ctx, event)
+	}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return g
+}
+
+// works asks for the orders, and reports whether they came.
+func (c *clocked) works(g http.Handler, api samtemplate.API, raw string) bool {
+	path := "/orders"
+	if api.Stage != "$default" {
+		path = "/" + api.Stage + path
+	}
+	req := httptest.NewRequestWithContext(c.t.Context(), http.MethodGet, path, http.NoBody)
+	req.Header.Set("Authorization", "Bearer "+raw)
+	w := httptest.NewRecorder()
+	g.ServeHTTP(w, req)
+	return w.Code == http.StatusOK
+}
 
 // An expired token works at most as long as the leeway and API Gateway's result
 // cache together: less than two minutes with the defaults, which the README
 // promises and check prints.
 func TestTimeToRevoke(t *testing.T) {
 	t.Parallel()
-	var ns atomic.Int64
-	ns.Store(time.Unix(1_800_000_000, 0).UnixNano())
-	now := func() time.Time { return time.Unix(0, ns.Load()) }
-
-	idp := httptest.NewUnstartedServer(nil)
-	org := "http://" + idp.Listener.Addr().String()
-	okta, err := standin.New(standin.Okta{Org: org, Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	idp.Config.Handler = okta
-	idp.Start()
-	t.Cleanup(idp.Close)
-
-	template, err := load(repositoryFiles())
-	if err != nil {
-		t.Fatal(err)
-	}
-	environment := template.Functions[authorizerFunction].Environment
-	environment["OIDC_ISSUER"] = org + "/oauth2/default"
-	cfg, err := config.Load(repositoryFiles().Config, lookup(environment))
-	if err != nil {
-		t.Fatal(err)
-	}
-	gate, err := authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient(nil), Now: now}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	demo := &apigw.HTTP{Handler: demoapi.API{}.Handler()}
-	for _, api := range template.APIs {
-		g, err := gateway.New(gateway.Config{API: api, Now: now, Invoke: func(ctx context.Context, function string, event []byte) ([]byte, error) {
-			if function == authorizerFunction {
-				return gate.Handler(nil).Invoke(ctx, event)
-			}
-			return demo.Invoke(ctx, event)
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := okta.Mint(okta.Claims(appID, "orders:read"), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := "/orders"
-		if api.Stage != "$default" {
-			path = "/" + api.Stage + path
-		}
-		begin := now()
+	c := newClocked(t, nil)
+	for _, api := range c.template.APIs {
+		g, raw := c.gateway(api), c.token()
+		begin := c.now()
 		var worked time.Duration // after exp, which is an hour away
 		// Asked once a second from then on, the authorizer is asked for the last
 		// time that it allows in the last second of the leeway.
 		for second := 3600 + 59 - 2*60; second < 3600+5*60; second++ {
-			ns.Store(begin.Add(time.Duration(second) * time.Second).UnixNano())
-			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
-			req.Header.Set("Authorization", "Bearer "+raw)
-			w := httptest.NewRecorder()
-			g.ServeHTTP(w, req)
-			if w.Code == http.StatusOK {
+			c.ns.Store(begin.Add(time.Duration(second) * time.Second).UnixNano())
+			if c.works(g, api, raw) {
 				worked = time.Duration(second-3600) * time.Second
 			}
 		}
 		if want := 118 * time.Second; worked != want {
 			t.Errorf("%s: the token works for %v after it has expired, want %v at worst", api.LogicalID, worked, want)
 		}
+	}
+}
+
+// A revoked contract works at most as long as the authorizer's cache of
+// contracts and API Gateway's result cache together: less than two minutes with
+// the defaults, which the README promises and check prints.
+func TestTimeToRevokeAContract(t *testing.T) {
+	t.Parallel()
+	var status atomic.Value
+	c := newClocked(t, func(_ context.Context, k registry.ContractKey) (registry.Contract, error) {
+		s, _ := status.Load().(registry.Status)
+		return registry.Contract{Provider: k.Provider, ClientID: k.ClientID, API: k.API, Status: s}, nil
+	}, "contract: none", "contract: required")
+	for _, api := range c.template.APIs {
+		g, first, second := c.gateway(api), c.token(), c.token()
+		status.Store(registry.Approved)
+		begin := c.now()
+		if !c.works(g, api, first) {
+			t.Fatalf("%s: the contract does not work", api.LogicalID)
+		}
+		status.Store(registry.Revoked)
+		var worked time.Duration
+		// At worst another token comes when the authorizer believes the contract
+		// for the last second, and API Gateway then believes the authorizer.
+		for n := 59; n < 5*60; n++ {
+			c.ns.Store(begin.Add(time.Duration(n) * time.Second).UnixNano())
+			if c.works(g, api, second) {
+				worked = time.Duration(n) * time.Second
+			}
+		}
+		if want := 118 * time.Second; worked != want {
+			t.Errorf("%s: the contract works for %v after it was revoked, want %v at worst", api.LogicalID, worked, want)
+		}
+		c.ns.Store(begin.Add(time.Hour / 2).UnixNano())
 	}
 }
