@@ -135,7 +135,7 @@ func (d *decoder) checkURL(path, text, forbidden string) bool {
 		d.problem(path, "has a user name or password; remove everything up to the @")
 	case strings.ContainsAny(text, forbidden):
 		d.problem(path, "has a query or a fragment; remove everything from the ? or #")
-	case !strings.HasPrefix(text, "https://") && (!strings.HasPrefix(text, "http://") || !loopback(u.Hostname())):
+	case !strings.HasPrefix(text, "https://") && (!strings.HasPrefix(text, "http://") || !Loopback(u.Hostname())):
 		d.problem(path, "must begin with https:// (http:// only for localhost, 127.0.0.0/8 and [::1])")
 	default:
 		return true
@@ -143,7 +143,9 @@ func (d *decoder) checkURL(path, text, forbidden string) bool {
 	return false
 }
 
-func loopback(host string) bool {
+// Loopback reports whether host names this very machine: localhost, 127.0.0.0/8
+// or ::1. Only there may a provider be spoken to without TLS.
+func Loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }

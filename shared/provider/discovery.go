@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -171,7 +170,5 @@ func secureURL(u string) bool {
 	if err != nil || parsed.Host == "" || parsed.User != nil || parsed.Fragment != "" {
 		return false
 	}
-	host := parsed.Hostname()
-	ip := net.ParseIP(host)
-	return parsed.Scheme == "https" || parsed.Scheme == "http" && (host == "localhost" || ip != nil && ip.IsLoopback())
+	return parsed.Scheme == "https" || parsed.Scheme == "http" && config.Loopback(parsed.Hostname())
 }
