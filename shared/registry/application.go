@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -42,6 +43,9 @@ type Application struct {
 	ResponseTypes []string `json:"response_types,omitempty"`
 	AuthMethod    string   `json:"token_endpoint_auth_method,omitempty"`
 	Scope         string   `json:"scope,omitempty"` // separated by spaces
+
+	JWKSURI string          `json:"jwks_uri,omitempty"`
+	JWKS    json.RawMessage `json:"jwks,omitempty"` // public keys
 
 	// The secret and the registration access token (RFC 7592) that the client
 	// was given, as HMAC-SHA-256 in lower-case hexadecimal; "": none.

@@ -149,6 +149,6 @@ func (s *Store) deleted(ctx context.Context, i Intent) ([]change, error) {
 	}
 	return []change{
 		{action: remove, record: record{key: applicationKey(i.Application.ID)}, was: i.Held},
-		{action: remove, record: record{key: clientKey(i.Application.Client())}, was: 1},
+		{action: remove, record: record{key: clientKey(i.Application.Client())}, was: whatever},
 	}, nil
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -45,6 +46,7 @@ type Contract struct {
 	ClientID      string `json:"client_id"`
 	API           string `json:"api"`
 	ApplicationID string `json:"application"`
+	Owner         string `json:"owner,omitempty"` // the application's; set by the store
 
 	Tier          string    `json:"tier,omitempty"`           // the terms that hold
 	RequestedTier string    `json:"requested_tier,omitempty"` // the terms that were asked for, until decided
@@ -155,15 +157,18 @@ func (s *Store) newContract(c Contract, a Application) (Contract, record, error)
 	if !Status("").CanBecome(c.Status) {
 		return Contract{}, record{}, fmt.Errorf("%w: a contract cannot begin as %q", ErrTransition, c.Status)
 	}
-	c.Created = s.clock()
-	c.Updated, c.Version = c.Created, 1
+	c.Owner, c.Created = a.Owner, s.clock()
+	c.Updated = c.Created
 	r, err := c.record(0)
+	c.Version = r.version
 	return c, r, err
 }
 
 // UpdateContract replaces a contract that was read before, if its status may
 // become the new one, and records who did it. Who the contract is of and when
-// it was made stay as they are.
+// it was made stay as they are. Revoking one bars its owner from the API's
+// tiers that approve themselves, see [Store.Barred]; restoring it lets them in
+// again.
 func (s *Store) UpdateContract(ctx context.Context, next Contract, audit Audit) (Contract, error) {
 	now, err := s.Contract(ctx, next.Key())
 	if err != nil {
@@ -175,7 +180,7 @@ func (s *Store) UpdateContract(ctx context.Context, next Contract, audit Audit) 
 	if !now.Status.CanBecome(next.Status) {
 		return Contract{}, fmt.Errorf("%w: the contract is %s and cannot become %q", ErrTransition, now.Status, next.Status)
 	}
-	next.ApplicationID, next.Created, next.Updated = now.ApplicationID, now.Created, s.clock()
+	next.ApplicationID, next.Owner, next.Created, next.Updated = now.ApplicationID, now.Owner, now.Created, s.clock()
 	r, err := next.record(now.Version)
 	if err != nil {
 		return Contract{}, err
@@ -184,8 +189,33 @@ func (s *Store) UpdateContract(ctx context.Context, next Contract, audit Audit) 
 	if err != nil {
 		return Contract{}, err
 	}
+	changes := []change{replace(r, now.Version), create(log)}
+	if next.Owner != "" && (now.Status == Revoked) != (next.Status == Revoked) {
+		bar := change{action: remove, record: record{key: barKey(next.Owner, next.API)}, was: whatever}
+		if next.Status == Revoked {
+			if bar.record, err = newRecord(bar.record.key, struct{}{}, 0); err != nil {
+				return Contract{}, err
+			}
+			bar.action = put
+		}
+		changes = append(changes, bar)
+	}
 	next.Version = r.version
-	return next, s.write(ctx, replace(r, now.Version), create(log))
+	return next, s.write(ctx, changes...)
+}
+
+func barKey(owner, api string) key { return key{partition: join("BARRED", owner), sort: join(api)} }
+
+// Barred reports whether an owner of applications had a contract with an API
+// that was revoked and not restored. What was revoked stays in mind when the
+// application and its contracts are gone, for else a new application would be
+// the way around it.
+func (s *Store) Barred(ctx context.Context, owner, api string) (bool, error) {
+	_, err := s.read(ctx, barKey(owner, api))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // DeleteContract removes a contract that was read before, and records who did

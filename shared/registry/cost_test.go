@@ -111,6 +111,14 @@ func schemaCosts(t *testing.T) {
 	measure("Unfinished", func() error { _, _, err := s.Unfinished(t.Context(), lease, registry.Page{}); return err })
 	measure("RemoveContracts", func() error { return s.RemoveContracts(t.Context(), a.ID) })
 	complete(deleting, registry.Completion{Audits: []registry.Audit{audit}})
+	measure("Barred", func() error { _, err := s.Barred(t.Context(), "ada", "orders"); return err })
+	measure("Spend", func() error {
+		return s.Spend(t.Context(), registry.Quota{Name: "registrations", Limit: 1, Window: time.Hour})
+	})
+	measure("SaveKeys", func() error { return s.SaveKeys(t.Context(), "okta", registry.Keys{Set: []byte(`{"keys":[]}`)}) })
+	measure("Keys", func() error { _, err := s.Keys(t.Context(), "okta"); return err })
+	measure("SaveHealth", func() error { return s.SaveHealth(t.Context(), "okta", registry.Health{}) })
+	measure("Health", func() error { _, err := s.Health(t.Context(), "okta"); return err })
 	measure("Unused", func() error { _, _, err := s.Unused(t.Context(), lease, registry.Page{}); return err })
 	if err := read(); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)

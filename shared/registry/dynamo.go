@@ -308,7 +308,10 @@ func (d *dynamo) transactItem(c change, attempt string) types.TransactWriteItem 
 
 // condition is what a change needs, as DynamoDB is told.
 func (c change) condition() (*string, map[string]types.AttributeValue) {
-	if c.was == 0 {
+	switch c.was {
+	case whatever:
+		return nil, nil
+	case 0:
 		return aws.String("attribute_not_exists(pk)"), nil
 	}
 	values := map[string]types.AttributeValue{":was": &types.AttributeValueMemberN{Value: strconv.FormatInt(c.was, 10)}}

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"errors"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -122,6 +123,8 @@ func (m *meter) cost(do func()) (requests int, units float64) {
 	return m.requests, m.units
 }
 
+var crowd = flag.Int("crowd", 10_000, "how many applications the costs are compared with ten of")
+
 func flatCost(t *testing.T) {
 	var m meter
 	table := newTable(t)
@@ -166,7 +169,7 @@ func flatCost(t *testing.T) {
 	}
 	populate(t, table, 10)
 	few := measure()
-	populate(t, table, 10_000)
+	populate(t, table, *crowd)
 	many := measure()
 	for what, price := range few {
 		t.Logf("%-20s %d requests, %.1f units; in the crowd %d and %.1f", what, price.requests, price.units, many[what].requests, many[what].units)

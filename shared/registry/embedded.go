@@ -150,7 +150,7 @@ func (b *embedded) write(ctx context.Context, changes []change) error {
 	for _, c := range changes {
 		is, there := b.records[c.record.key]
 		gone := c.action == remove && !there
-		if !gone && is.version != c.was {
+		if !gone && c.was != whatever && is.version != c.was {
 			return c.refusal()
 		}
 	}

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -57,8 +59,9 @@ const (
 	dueIndex        // only keys, by time
 )
 
-// record is one item. Its version is 1 when it is new and grows by one with
-// every change.
+// record is one item. Its version is random when it is new, so that a slow
+// writer cannot take one that was removed and made again for what it read, and
+// grows by one with every change.
 type record struct {
 	key     key
 	list    key       // place in listIndex; zero: none
@@ -105,8 +108,11 @@ const (
 type change struct {
 	action action
 	record record
-	was    int64 // the version it must have; 0: it must not be there
+	was    int64 // the version it must have; 0: it must not be there; see also whatever
 }
+
+// whatever, as the version that a record must have, is any or none.
+const whatever = -1
 
 // create returns the change that adds r, which must not be there yet.
 func create(r record) change { return change{action: put, record: r} }
@@ -123,7 +129,8 @@ func (c change) refusal() error {
 	return fmt.Errorf("%w: %s", ErrStale, strings.ToLower(kind))
 }
 
-// newRecord returns the record of v, one version after was.
+// newRecord returns the record of v, one version after was, or the first if
+// there was none.
 func newRecord(k key, v any, was int64) (record, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -132,7 +139,17 @@ func newRecord(k key, v any, was int64) (record, error) {
 	if len(data) > maxData {
 		return record{}, fmt.Errorf("%w: the record has %d bytes, which is more than %d", ErrInvalid, len(data), maxData)
 	}
+	if was <= 0 {
+		was = firstVersion()
+	}
 	return record{key: k, data: data, version: was + 1}, nil
+}
+
+// firstVersion returns a random number that leaves room to count.
+func firstVersion() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])                            // never fails
+	return int64(binary.BigEndian.Uint64(b[:]) >> 12) //nolint:gosec // 52 bits
 }
 
 // valid reports an error when a key of the record is unusable.

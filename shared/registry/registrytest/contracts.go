@@ -67,7 +67,7 @@ func contractNeedsApplication(f *fixture) {
 	a := f.create(draft())
 	c, err := f.CreateContract(f.ctx(), contractOf(a, "orders"), auditOf(a.ID))
 	f.must(err)
-	if c.Version != 1 || !c.Created.Equal(f.clock.Now()) {
+	if c.Version <= 0 || !c.Created.Equal(f.clock.Now()) {
 		f.Errorf("got %+v", c)
 	}
 	_, err = f.CreateContract(f.ctx(), contractOf(a, "orders"), auditOf(a.ID))
@@ -155,4 +155,52 @@ func contractsAreListed(f *fixture) {
 	}
 	_, _, err = f.ContractsByAPI(f.ctx(), "orders", "other", registry.Page{})
 	f.want(registry.ErrInvalid, err)
+}
+
+// A slow decision about a contract must not hit the one that took its place.
+func contractIsNotTheOldOne(f *fixture) {
+	a := f.create(draft())
+	old, err := f.CreateContract(f.ctx(), contractOf(a, "orders"), auditOf(a.ID))
+	f.must(err)
+	f.must(f.DeleteContract(f.ctx(), old, auditOf(a.ID)))
+	anew, err := f.CreateContract(f.ctx(), contractOf(a, "orders"), auditOf(a.ID))
+	f.must(err)
+	decision := old
+	decision.Status = registry.Approved
+	_, err = f.UpdateContract(f.ctx(), decision, auditOf(a.ID))
+	f.want(registry.ErrStale, err)
+	f.want(registry.ErrStale, f.DeleteContract(f.ctx(), old, auditOf(a.ID)))
+	if now, err := f.Contract(f.ctx(), anew.Key()); err != nil || now.Version != anew.Version || now.Status != registry.Pending {
+		f.Errorf("got %+v, %v; want it untouched", now, err)
+	}
+}
+
+func ownerIsBarred(f *fixture) {
+	barred := func(when string, want bool) {
+		f.Helper()
+		for owner, want := range map[string]bool{"ada": want, "grace": false} {
+			if got, err := f.Barred(f.ctx(), owner, "orders"); err != nil || got != want {
+				f.Errorf("%s: %s barred: got %t, %v, want %t", when, owner, got, err, want)
+			}
+		}
+	}
+	a := f.create(draft())
+	c := contractOf(a, "orders")
+	c.Status = registry.Approved
+	c, err := f.CreateContract(f.ctx(), c, auditOf(a.ID))
+	f.must(err)
+	become := func(status registry.Status) {
+		c.Status = status
+		c, err = f.UpdateContract(f.ctx(), c, auditOf(a.ID))
+		f.must(err)
+	}
+	barred("before", false)
+	become(registry.Revoked)
+	barred("revoked", true)
+	become(registry.Approved)
+	barred("restored", false)
+	become(registry.Revoked)
+	f.begin(registry.Delete, f.application(a.ID))
+	f.must(f.RemoveContracts(f.ctx(), a.ID))
+	barred("when the application goes", true)
 }
