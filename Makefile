@@ -7,7 +7,7 @@ BENCHCOUNT    ?= 5
 ARCH          ?= arm64
 ARGS          ?=
 
-# What the authorizer is packed with: this file and, if there is one, the folder
+# What the functions are packed with: this file and, if there is one, the folder
 # keys/ beside it (keysFile).
 CONFIG ?= infra/gatehouse.yaml
 
@@ -16,10 +16,10 @@ CONFIG ?= infra/gatehouse.yaml
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check schema test lint fuzz cover bench build ci clean
+.PHONY: help run demo check schema test test-long lint fuzz cover bench build ci clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## the whole system on this machine (ARGS="--trace", ARGS="--help")
 	@$(GO) run ./infra/local run $(ARGS)
@@ -40,6 +40,9 @@ ifeq ($(RACE),)
 	@test -z "$(CI)"
 endif
 	$(GO) test $(RACE) -shuffle=on ./...
+
+test-long: ## what takes minutes: the registry's costs among 100,000 applications
+	$(GO) test ./shared/registry -run '^TestDynamo$$' -crowd 100000
 
 lint: ## vet, format and the linters of .golangci.yml
 	$(GO) vet ./...
@@ -62,7 +65,9 @@ cover: ## coverage by package, and coverage.html
 bench: ## time and allocations as ratios of bare crypto in the same run
 	@$(GO) run ./infra/bench -count $(BENCHCOUNT)
 
-build: build-AuthorizerFunction build-DemoApiFunction ## the functions, as sam build makes them, under build/
+FUNCTIONS := Authorizer Registration Reconciler DemoApi
+
+build: $(FUNCTIONS:%=build-%Function) ## the functions, as sam build makes them, under build/
 
 # SAM calls build-<LogicalId> with ARTIFACTS_DIR; both ways compile with this line.
 define function
@@ -71,11 +76,23 @@ define function
 		-o "$(or $(ARTIFACTS_DIR),build/$@)/bootstrap" ./functions/$(1)
 endef
 
-.PHONY: build-AuthorizerFunction build-DemoApiFunction
-build-AuthorizerFunction:
-	$(call function,authorizer)
+define configuration
 	cp $(CONFIG) "$(or $(ARTIFACTS_DIR),build/$@)/gatehouse.yaml"
 	if [ -d "$(dir $(CONFIG))keys" ]; then cp -R "$(dir $(CONFIG))keys" "$(or $(ARTIFACTS_DIR),build/$@)/"; fi
+endef
+
+.PHONY: $(FUNCTIONS:%=build-%Function)
+build-AuthorizerFunction:
+	$(call function,authorizer)
+	$(configuration)
+
+build-RegistrationFunction:
+	$(call function,registration)
+	$(configuration)
+
+build-ReconcilerFunction:
+	$(call function,reconciler)
+	$(configuration)
 
 build-DemoApiFunction:
 	$(call function,demoapi)
@@ -83,6 +100,7 @@ build-DemoApiFunction:
 ci: ## everything CI does, on any machine with Go and a C compiler
 	$(MAKE) lint
 	$(MAKE) test
+	$(MAKE) test-long
 	$(MAKE) build
 	$(MAKE) demo
 	$(MAKE) check

@@ -56,6 +56,10 @@ func TestWhatNoFunctionHas(t *testing.T) {
 		{"", "gatehouse/shared/standin", "it issues tokens to whoever asks"},
 		{"", "gatehouse/infra", "it is for the laptop"},
 		{"authorizer", "gatehouse/shared/demoapi", "it is what others protect"},
+		{"authorizer", "gatehouse/shared/registration", "it registers nobody, and must not be able to"},
+		{"authorizer", "gatehouse/shared/seal", "what is sealed is none of its business"},
+		{"registration", "gatehouse/shared/authorizer", "it decides about no request"},
+		{"", "libopenapi", "documents are validated in tests"},
 		{"demoapi", "gatehouse/shared/token", "tokens are the authorizer's business"},
 		{"demoapi", "aws-sdk-go-v2", "it has no use for AWS"},
 	}

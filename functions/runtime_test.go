@@ -19,16 +19,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gatehouse/infra/local/samtemplate"
+	"gatehouse/shared/registry/registrytest"
 )
 
 // TestPackedFunctions packs each function as sam build does, runs it as Lambda
 // does, and sends it its events.
 func TestPackedFunctions(t *testing.T) {
 	t.Parallel()
-	for id, name := range map[string]string{"AuthorizerFunction": "authorizer", "DemoApiFunction": "demoapi"} {
+	dynamo := registrytest.DynamoDBLocal(t)
+	for id, name := range map[string]string{
+		"AuthorizerFunction": "authorizer", "RegistrationFunction": "registration", "ReconcilerFunction": "reconciler", "DemoApiFunction": "demoapi",
+	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
-			run := start(t, pack(t, id), environment(t, id))
+			// The identity provider of the events is nowhere, and must not be looked
+			// for: there may be one of that name.
+			nowhere := "HTTPS_PROXY=http://127.0.0.1:1"
+			variables := append(environment(t, id), registrytest.NewTable(t, dynamo).Environment()...)
+			run := start(t, pack(t, id), append(variables, nowhere))
 			events, err := filepath.Glob(filepath.Join("..", "events", name, "*.json"))
 			if err != nil {
 				t.Fatal(err)
@@ -69,7 +77,7 @@ func TestAnAuthorizerWithoutTheContractsItRequiresDoesNotStart(t *testing.T) {
 	t.Parallel()
 	dir := pack(t, "AuthorizerFunction")
 	requireContracts(t, dir)
-	doesNotStart(t, dir, environment(t, "AuthorizerFunction"), "api orders: requires contracts", "set REGISTRY_TABLE", "contract: none")
+	doesNotStart(t, dir, append(environment(t, "AuthorizerFunction"), "REGISTRY_TABLE="), "api orders: requires contracts", "set REGISTRY_TABLE", "contract: none")
 }
 
 // TestTheAuthorizerReadsContracts in the table that it is told.
@@ -162,6 +170,9 @@ func checkLines(t *testing.T, id, stdout string, events int) {
 		}
 		if line.RequestID != requestID(n+1) || line.Level == "" || line.Message == "" {
 			t.Errorf("want level, message and the requestId %s in %s", requestID(n+1), text)
+		}
+		if id == "ReconcilerFunction" && line.Metrics == nil {
+			t.Errorf("want metrics in %s", text)
 		}
 		if id != "AuthorizerFunction" {
 			continue
@@ -306,6 +317,11 @@ func (p *process) exchange(t *testing.T, eventFile string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p.send(t, event)
+}
+
+func (p *process) send(t *testing.T, event []byte) []byte {
+	t.Helper()
 	select {
 	case p.events <- event:
 	case <-p.exited:
@@ -317,9 +333,9 @@ func (p *process) exchange(t *testing.T, eventFile string) []byte {
 	case reply := <-p.replies:
 		return reply
 	case <-p.exited:
-		t.Fatalf("%s: it ended, and said\n%s%s", eventFile, &p.stdout, &p.stderr)
+		t.Fatalf("%s: it ended, and said\n%s%s", event, &p.stdout, &p.stderr)
 	case <-p.ctx.Done():
-		t.Fatalf("%s: no answer", eventFile)
+		t.Fatalf("%s: no answer", event)
 	}
 	return nil
 }

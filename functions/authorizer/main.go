@@ -5,10 +5,8 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"log/slog"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -41,15 +39,20 @@ func build(log *slog.Logger) (lambda.Handler, error) {
 	roots := fetch.Roots(os.Getenv)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	contracts, err := contractsOf(ctx, cfg, roots)
-	if err != nil {
-		return nil, err
+	env := provider.Environment{HTTP: fetch.NewClient(roots), Secrets: &secret.Manager{Roots: roots}, Log: log}
+	var contracts authorizer.Contracts
+	if table := os.Getenv("REGISTRY_TABLE"); table != "" {
+		store, err := registry.Dynamo{Table: table, Roots: roots}.Open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		contracts = store.Contract
+		env.LastGood = func(ctx context.Context, name string) ([]byte, time.Time, error) {
+			keys, err := store.Keys(ctx, name)
+			return keys.Set, keys.Fetched, err
+		}
 	}
-	gate, err := authorizer.New(cfg, provider.Environment{
-		HTTP:    fetch.NewClient(roots),
-		Secrets: &secret.Manager{Roots: roots},
-		Log:     log,
-	}, contracts)
+	gate, err := authorizer.New(cfg, env, contracts)
 	if err != nil {
 		return nil, err
 	}
@@ -59,19 +62,4 @@ func build(log *slog.Logger) (lambda.Handler, error) {
 	handler := gate.Handler(log)
 	handler.Metrics = os.Getenv("AWS_LAMBDA_LOG_FORMAT") == "JSON"
 	return handler, nil
-}
-
-// contractsOf returns the reader of contracts in the table that REGISTRY_TABLE
-// names; nil if no API requires any, or if there is no table, which the
-// authorizer then refuses.
-func contractsOf(ctx context.Context, cfg *config.Config, roots *x509.CertPool) (authorizer.Contracts, error) {
-	table := os.Getenv("REGISTRY_TABLE")
-	if table == "" || !slices.ContainsFunc(cfg.APIs, config.API.RequiresContract) {
-		return nil, nil
-	}
-	store, err := registry.Dynamo{Table: table, Roots: roots}.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return store.Contract, nil
 }

@@ -47,6 +47,7 @@ func (c *checkCommand) Run(s stage) error {
 	for _, a := range cfg.APIs {
 		r.api(cfg, a, template)
 	}
+	r.registration(cfg)
 	r.times(cfg)
 	for _, w := range cfg.Warnings {
 		r.warn("%s", w)
@@ -107,7 +108,19 @@ func (r *reporter) provider(p config.Provider) {
 		{"tokens", tokens(p)},
 		{"client id", "claim " + strings.Join(p.ClientIDClaims, ", else ")},
 		{"scopes", "claim " + strings.Join(p.ScopeClaims, ", else ")},
+		{"clients", clients(p)},
 	})
+}
+
+func clients(p config.Provider) string {
+	switch {
+	case p.OpenRegistration:
+		return "are registered there by whoever asks"
+	case p.AdminSecret != "":
+		return "are registered there"
+	default:
+		return "are not registered there"
+	}
 }
 
 func tokens(p config.Provider) string {
@@ -123,7 +136,11 @@ func tokens(p config.Provider) string {
 }
 
 func (r *reporter) api(cfg *config.Config, a config.API, template *samtemplate.Template) {
-	r.printf("\nAPI %s (%s; tokens of %s; contract %s)\n", a.Name, a.Profile, strings.Join(a.Providers, ", "), a.Contract)
+	own := ""
+	if a.BuiltIn {
+		own = "; Gatehouse's own"
+	}
+	r.printf("\nAPI %s (%s; tokens of %s; contract %s%s)\n", a.Name, a.Profile, strings.Join(a.Providers, ", "), a.Contract, own)
 	table, err := policy.NewTable(a.Rules())
 	if err != nil {
 		r.problems = append(r.problems, err)
@@ -135,9 +152,57 @@ func (r *reporter) api(cfg *config.Config, a config.API, template *samtemplate.T
 		rows = append(rows, []string{row.Route, strings.Join(row.Methods, " "), row.Needs})
 	}
 	r.table(rows)
+	if a.RequiresContract() {
+		r.access(a)
+	}
 	r.printf("  The largest policy document has %d of %d bytes.\n", report.Size, report.Limit)
 	r.judge(cfg, a, report)
 	r.unlisted(a, table, template)
+}
+
+// access says how an application gets access.
+func (r *reporter) access(a config.API) {
+	var tiers []string
+	for _, t := range a.Tiers {
+		text := t.Name
+		if t.Requests > 0 {
+			text += fmt.Sprintf(" (%d requests in %v)", t.Requests, t.Per)
+		}
+		if t.AutoApprove {
+			text += ", which approves itself"
+		}
+		tiers = append(tiers, text)
+	}
+	if tiers != nil {
+		r.printf("  Tiers: %s.\n", strings.Join(tiers, "; "))
+	}
+	r.printf("  Access is decided by %s.\n", strings.Join(append(slices.Clone(a.Owners), "administrators"), ", "))
+}
+
+// registration says who registers applications, and how.
+func (r *reporter) registration(cfg *config.Config) {
+	if !cfg.Registers() {
+		r.printf("\nApplications are not registered here.\n")
+		return
+	}
+	g := cfg.Registration
+	own := "is not possible"
+	if g.Dynamic.Provider != "" {
+		own = fmt.Sprintf("at %s, with an initial access token", g.Dynamic.Provider)
+		if g.Dynamic.Open {
+			own = fmt.Sprintf("at %s, open to everyone: %d in an hour, %d of one address", g.Dynamic.Provider, g.Dynamic.PerHour, g.Dynamic.PerAddress)
+		}
+	}
+	rows := [][]string{
+		{"developers, owners and administrators sign in with", g.SignIn},
+		{"their groups are in", "claim " + g.GroupsClaim},
+		{"registration by clients themselves", own},
+	}
+	if g.Dynamic.Provider != "" {
+		rows = append(rows, []string{"such a client is deleted when unused for", g.Dynamic.UnusedLife.String()})
+	}
+	r.printf("\nRegistration\n")
+	r.table(rows)
 }
 
 // maxConflicts is how many pairs of routes are printed: templates that begin

@@ -9,8 +9,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"gatehouse/shared/config"
 )
 
 // demoCommand tells the story of a protected API from beginning to end. Every
@@ -25,25 +29,40 @@ func (c *demoCommand) Run(ctx context.Context, s stage) error {
 	if err != nil {
 		return err
 	}
-	sys, err := newSystem(ctx, options{files: c.files, listeners: listeners})
+	clock := new(demoClock)
+	sys, err := newSystem(ctx, options{files: c.files, listeners: listeners, now: clock.now})
 	if err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
 	ctx, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	go func() { served <- sys.Serve(ctx) }()
-	story := &story{system: sys, out: s.out, client: &http.Client{Timeout: 10 * time.Second}}
+	story := &story{system: sys, out: s.out, clock: clock, client: &http.Client{Timeout: 10 * time.Second}}
 	err = story.tell(ctx)
 	stop()
 	return errors.Join(err, <-served)
 }
 
+// demoClock is the wall clock, and can be put forward: nobody wants to wait for
+// a cache.
+type demoClock struct{ ahead atomic.Int64 }
+
+func (c *demoClock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
 // story is the walk-through as it is told.
 type story struct {
 	system *system
 	out    io.Writer
+	clock  *demoClock
 	client *http.Client
 	err    error // the first thing that went otherwise
+}
+
+// application is a client that was registered.
+type application struct {
+	ID       string `json:"id"`
+	ClientID string `json:"client_id"`
+	Secret   string `json:"client_secret"`
 }
 
 // chapter is one exchange and what must come of it.
@@ -56,6 +75,7 @@ type chapter struct {
 	body   string
 	want   int
 	header string // a response header worth a look
+	hide   string // a member of the answer that is not printed
 }
 
 func (s *story) tell(ctx context.Context) error {
@@ -72,11 +92,20 @@ func (s *story) tell(ctx context.Context) error {
 		text:  "The authorizer is attached to its routes, as template.yaml says. The same request:",
 		url:   orders, want: http.StatusUnauthorized, header: "WWW-Authenticate",
 	})
-	read := s.token(ctx, "A token", "The client "+appID+" asks the identity provider for a token that may read orders.", "orders:read")
+	developer := s.token(ctx, grant{
+		title: "A developer", text: "Whoever wants to call the API asks for access. Their token is the identity provider's, too.",
+		id: developerID, secret: developerSecret, scope: config.ScopeApplications,
+	})
+	app := s.request(ctx, developer)
+	read := s.token(ctx, grant{
+		title: "A token", text: "The new client asks the identity provider for a token that may read orders.",
+		id: app.ClientID, secret: app.Secret, scope: "orders:read",
+	})
 	s.exchange(ctx, chapter{
 		title: "The token opens the route",
-		text:  "The authorizer verifies it and returns one policy for all routes it opens. The API sees who called.",
-		url:   orders, token: read, want: http.StatusOK,
+		text: "The authorizer verifies it, finds the client's contract with the API, and returns one policy for all routes that\n" +
+			"  both open. The API sees who called.",
+		url: orders, token: read, want: http.StatusOK,
 	})
 	s.exchange(ctx, chapter{
 		title: "One order",
@@ -90,7 +119,10 @@ func (s *story) tell(ctx context.Context) error {
 		method: http.MethodPost, url: orders, token: read, body: order,
 		want: http.StatusForbidden, header: "WWW-Authenticate",
 	})
-	write := s.token(ctx, "A better token", "The client asks again, for both scopes.", "orders:read orders:write")
+	write := s.token(ctx, grant{
+		title: "A better token", text: "The client asks again, for both scopes.",
+		id: app.ClientID, secret: app.Secret, scope: "orders:read orders:write",
+	})
 	s.exchange(ctx, chapter{
 		title:  "The order is placed",
 		text:   "",
@@ -104,18 +136,59 @@ func (s *story) tell(ctx context.Context) error {
 	s.exchange(ctx, chapter{
 		title: "Somebody else's token",
 		text:  "A token that names another issuer opens nothing, however well it is signed.",
-		url:   orders, token: s.foreign(), want: http.StatusUnauthorized,
+		url:   orders, token: s.foreign(app.ClientID), want: http.StatusUnauthorized,
 	})
+	s.revocation(ctx, app, read)
 	if s.err == nil {
 		fmt.Fprintln(s.out, "\nThat is all. `make run` leaves it running for you.")
 	}
 	return s.err
 }
 
-// exchange sends a chapter's request, shows both sides, and compares.
-func (s *story) exchange(ctx context.Context, c chapter) {
+// request asks for access and returns the application. Its secret is not
+// printed.
+func (s *story) request(ctx context.Context, developer string) application {
 	if s.err != nil {
-		return
+		return application{}
+	}
+	got := s.exchange(ctx, chapter{
+		title:  "Request access",
+		text:   "The registration API creates a client at the identity provider and a contract with the orders API. The tier\n  \"trial\" approves itself.",
+		method: http.MethodPost, url: s.system.Own + "/applications", token: developer, body: requestAccess,
+		want: http.StatusCreated, hide: "client_secret",
+	})
+	var app application
+	if err := json.Unmarshal(got.body, &app); err != nil && s.err == nil {
+		s.err = err
+	}
+	return app
+}
+
+// revocation ends an application's access. It takes effect when the caches have
+// forgotten it, which here takes no waiting.
+func (s *story) revocation(ctx context.Context, app application, token string) {
+	owner := s.token(ctx, grant{
+		title: "The owner of the API", text: "decides who gets access, and who no longer does.",
+		id: ownerID, secret: ownerSecret, scope: config.ScopeContracts,
+	})
+	s.exchange(ctx, chapter{
+		title:  "The contract is revoked",
+		method: http.MethodPatch, url: s.system.Own + "/apis/orders/contracts/" + app.ClientID, token: owner, body: `{"status":"revoked"}`,
+		want: http.StatusOK,
+	})
+	const revoked = 2 * time.Minute // README and make check say so, and a test holds it
+	s.clock.ahead.Add(int64(revoked))
+	s.exchange(ctx, chapter{
+		title: "Two minutes later",
+		text:  "That is how long what was decided before is remembered at most (this demo puts the clock forward). The token has\n  not expired; the contract has ended.",
+		url:   s.system.REST + "/orders", token: token, want: http.StatusForbidden, header: "WWW-Authenticate",
+	})
+}
+
+// exchange sends a chapter's request, shows both sides, and compares.
+func (s *story) exchange(ctx context.Context, c chapter) exchanged {
+	if s.err != nil {
+		return exchanged{}
 	}
 	s.narrate(c.title, c.text)
 	if c.method == "" {
@@ -124,7 +197,7 @@ func (s *story) exchange(ctx context.Context, c chapter) {
 	req, err := http.NewRequestWithContext(ctx, c.method, c.url, strings.NewReader(c.body))
 	if err != nil {
 		s.err = err
-		return
+		return exchanged{}
 	}
 	line := "  > " + c.method + " " + c.url
 	if c.token != "" {
@@ -139,33 +212,49 @@ func (s *story) exchange(ctx context.Context, c chapter) {
 	got, err := s.do(req)
 	if err != nil {
 		s.err = err
-		return
+		return exchanged{}
 	}
 	fmt.Fprintf(s.out, "  < %d %s\n", got.status, http.StatusText(got.status))
 	if value := got.header.Get(c.header); c.header != "" && value != "" {
 		fmt.Fprintf(s.out, "  < %s: %s\n", c.header, value)
 	}
-	fmt.Fprintf(s.out, "  < %s\n", bytes.TrimSpace(got.body))
+	fmt.Fprintf(s.out, "  < %s\n", hidden(bytes.TrimSpace(got.body), c.hide))
 	if got.status != c.want {
 		s.err = fmt.Errorf("%q should have answered %d", c.title, c.want)
 	}
+	return got
+}
+
+// hidden is a body without the value of a member.
+func hidden(body []byte, member string) []byte {
+	if member == "" {
+		return body
+	}
+	pattern := regexp.MustCompile(`("` + regexp.QuoteMeta(member) + `":)"[^"]*"`)
+	return pattern.ReplaceAll(body, []byte(`$1"(shown this once)"`))
+}
+
+// grant is a token that a client asks for.
+type grant struct {
+	title, text       string
+	id, secret, scope string
 }
 
 // token gets a token by client credentials and shows what it says, never the
 // token.
-func (s *story) token(ctx context.Context, title, text, scope string) string {
+func (s *story) token(ctx context.Context, g grant) string {
 	if s.err != nil {
 		return ""
 	}
-	s.narrate(title, text)
-	form := url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}
+	s.narrate(g.title, g.text)
+	form := url.Values{"grant_type": {"client_credentials"}, "scope": {g.scope}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.system.tokenURL(), strings.NewReader(form.Encode()))
 	if err != nil {
 		s.err = err
 		return ""
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(appID, appSecret)
+	req.SetBasicAuth(g.id, g.secret)
 	fmt.Fprintf(s.out, "  > POST %s\n  > %s\n", s.system.tokenURL(), form.Encode())
 	got, err := s.do(req)
 	if err != nil {
@@ -187,8 +276,8 @@ func (s *story) token(ctx context.Context, title, text, scope string) string {
 }
 
 // foreign is a token that says it comes from elsewhere.
-func (s *story) foreign() string {
-	claims := s.system.standin.Claims(appID, "orders:read")
+func (s *story) foreign(clientID string) string {
+	claims := s.system.standin.Claims(clientID, "orders:read")
 	claims["iss"] = "https://elsewhere.example.com"
 	signed, err := s.system.standin.Mint(claims, nil)
 	if err != nil {

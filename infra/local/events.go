@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -10,6 +11,7 @@ import (
 	"math/big"
 	"os"
 	"path"
+	"slices"
 	"text/template"
 	"time"
 
@@ -78,8 +80,13 @@ func newEvents(dir *os.Root) ([]eventFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := []eventFile{{"keys/okta.json", keys}}
-	for _, e := range append(authorizerEvents(t), demoEvents(t)...) {
+	// Nothing that anyone keeps is sealed with this.
+	seal := []byte(`{"current":"these-are-the-keys-of-the-events-they-seal-nothing"}`)
+	files := []eventFile{{"keys/okta.json", keys}, {"keys/seal.json", seal}}
+	events := slices.Concat(authorizerEvents(t), demoEvents(t), registrationEvents(), []sampleEvent{{
+		name: "reconciler/scheduled", template: "reconciler/scheduled",
+	}})
+	for _, e := range events {
 		text, err := e.render(dir)
 		if err != nil {
 			return nil, err
@@ -100,6 +107,9 @@ func indent(text []byte) ([]byte, error) {
 	b.WriteByte('\n')
 	return b.Bytes(), err
 }
+
+// appID is the client of the events' tokens.
+const appID = "orders-app"
 
 // eventTokens are the access tokens of the events.
 type eventTokens struct{ read, write, expired, foreign string }
@@ -145,6 +155,8 @@ type sampleEvent struct {
 	Path           string
 	Order          string // the path parameter id; "" for none
 	Authorized     bool   // an authorizer was asked
+	Scope          string // what it said of the token; "" for none was asked
+	Body           string
 }
 
 func (e sampleEvent) render(dir *os.Root) ([]byte, error) {
@@ -237,6 +249,37 @@ func demoEvents(t eventTokens) []sampleEvent {
 		events = append(events, e)
 		e.name, e.Authorized = "demoapi/"+shape.name+"-authorized", true
 		events = append(events, e)
+	}
+	return events
+}
+
+// registrationEvents are those of Gatehouse's own API that have one answer,
+// whatever was registered before.
+func registrationEvents() []sampleEvent {
+	const developer, owner = "gatehouse:applications", "gatehouse:contracts"
+	cases := []struct {
+		name string
+		sampleEvent
+	}{
+		{"apis", sampleEvent{Method: "GET", Route: "/apis", Scope: developer}},
+		{"no-authorizer", sampleEvent{Method: "GET", Route: "/applications"}},
+		{"no-scope", sampleEvent{Method: "GET", Route: "/applications", Scope: owner}},
+		{"no-applications", sampleEvent{Method: "GET", Route: "/applications", Scope: developer}},
+		{"no-status", sampleEvent{Method: "GET", Route: "/apis/{api}/contracts", Path: "/apis/orders/contracts", Scope: owner}},
+		{"unknown-api", sampleEvent{Method: "POST", Route: "/applications", Scope: developer, Body: `{"client_name":"Reports",` +
+			`"grant_types":["client_credentials"],"contracts":[{"api":"payments"}]}`}},
+		{"register-private-key", sampleEvent{Method: "POST", Route: "/register", Body: `{"client_name":"Reports","redirect_uris":["https://app.example.com/cb"],` +
+			`"token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[{"kty":"oct"},{"kty":"RSA","p":"not a secret"}]}}`}},
+		{"manage-without-token", sampleEvent{Method: "GET", Route: "/register/{client_id}", Path: "/register/0oa1"}},
+	}
+	var events []sampleEvent
+	for _, shape := range []string{"rest", "http-2.0"} {
+		for _, c := range cases {
+			e := c.sampleEvent
+			e.name, e.template = "registration/"+shape+"-"+c.name, "registration/"+shape
+			e.Path = cmp.Or(e.Path, e.Route)
+			events = append(events, e)
+		}
 	}
 	return events
 }

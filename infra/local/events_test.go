@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io/fs"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,15 +15,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/google/go-cmp/cmp"
 
 	"gatehouse/shared/apigw"
-	"gatehouse/shared/authorizer"
 	"gatehouse/shared/config"
 	"gatehouse/shared/demoapi"
 	"gatehouse/shared/provider"
+	"gatehouse/shared/registry"
+	"gatehouse/shared/seal"
+	"gatehouse/shared/secret"
 )
 
 var update = flag.Bool("update", false, "rewrite what a test compares with: the .want.json files in events/, the table of settings in README.md")
@@ -34,8 +39,10 @@ const eventsDir = "../../events"
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	for function, handler := range map[string]lambda.Handler{
-		"authorizer": packedAuthorizer(t),
-		"demoapi":    &apigw.HTTP{Handler: demoapi.API{}.Handler()},
+		"authorizer":   packed(t, authorizerFunction),
+		"registration": packed(t, registrationFunction),
+		"reconciler":   packed(t, reconcilerFunction),
+		"demoapi":      &apigw.HTTP{Handler: demoapi.API{}.Handler()},
 	} {
 		handler = lambda.NewHandler(handler)
 		for _, file := range eventFiles(t, function) {
@@ -55,15 +62,15 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// packedAuthorizer is the authorizer as CONFIG=events/gatehouse.yaml sam build
-// packs it, with the environment that the template gives it.
-func packedAuthorizer(t *testing.T) lambda.Handler {
+// packed is a function as CONFIG=events/gatehouse.yaml sam build packs it, with
+// the environment that the template gives it, an empty registry, and no network.
+func packed(t *testing.T, id string) lambda.Handler {
 	t.Helper()
 	template, err := load(files{Template: "../../template.yaml"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Load(filepath.Join(eventsDir, "gatehouse.yaml"), lookup(template.Functions[authorizerFunction].Environment))
+	cfg, err := config.Load(filepath.Join(eventsDir, "gatehouse.yaml"), lookup(template.Functions[id].Environment))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,12 +78,28 @@ func packedAuthorizer(t *testing.T) lambda.Handler {
 		// Relative to the root of the function, which is its working directory.
 		cfg.Providers[i].KeysFile = filepath.Join(eventsDir, cfg.Providers[i].KeysFile)
 	}
-	// No HTTP client: what is packed has to do.
-	gate, err := authorizer.New(cfg, provider.Environment{}, nil)
+	store, err := registry.Embedded{}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return gate.Handler(nil)
+	keys, ok := strings.CutPrefix(cfg.Registration.Keys, "file:")
+	if !ok {
+		t.Fatalf("the keys are %s, want a file", cfg.Registration.Keys)
+	}
+	s := &system{store: store, box: seal.New(secret.OpenKeys("file:"+filepath.Join(eventsDir, keys), nil)), now: time.Now}
+	handler, err := s.handler(t.Context(), id, cfg, provider.Environment{HTTP: &http.Client{Transport: noNetwork{}}, Secrets: &secret.Manager{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return handler
+}
+
+// noNetwork is a network that is down.
+type noNetwork struct{}
+
+// RoundTrip implements [http.RoundTripper].
+func (noNetwork) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("there is no network")
 }
 
 // lambdaError is what Lambda reports when a function returns err.

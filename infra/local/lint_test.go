@@ -11,9 +11,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"gatehouse/shared/config"
 	"gatehouse/shared/config/schema"
+	"gatehouse/shared/registry"
 )
 
 // The tests of this file hold what no linter knows of: that files which speak of
@@ -170,4 +172,109 @@ func contents(t *testing.T, file string) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// TestTheTemplateHasTheRoutesOfGatehousesOwnAPI: each route is there, and only
+// those that everyone may ask have no authorizer.
+func TestTheTemplateHasTheRoutesOfGatehousesOwnAPI(t *testing.T) {
+	t.Parallel()
+	template, err := load(repositoryFiles())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load("../gatehouse.yaml", lookup(template.Functions[registrationFunction].Environment))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{ // whether there is an authorizer
+		"POST /register": false, "GET /register/{client_id}": false, "PUT /register/{client_id}": false, "DELETE /register/{client_id}": false,
+		"GET /openapi.json": false,
+	}
+	for _, route := range cfg.APIs[len(cfg.APIs)-1].Routes {
+		want[route.Route] = true
+	}
+	got := map[string]bool{}
+	for _, api := range template.APIs {
+		if api.StageVariables["gatehouse"] != config.BuiltInAPI {
+			continue
+		}
+		for _, route := range api.Routes {
+			got[route.Method+" "+route.Path] = route.Authorizer != ""
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestTheTableIsWhatTheRegistryNeeds compares the template's table with the one
+// that the registry's tests make.
+func TestTheTableIsWhatTheRegistryNeeds(t *testing.T) {
+	t.Parallel()
+	var template struct {
+		Resources struct {
+			RegistryTable struct {
+				Properties struct {
+					BillingMode          string     `yaml:"BillingMode"`
+					AttributeDefinitions []attr     `yaml:"AttributeDefinitions"`
+					KeySchema            []schemaOf `yaml:"KeySchema"`
+					Indexes              []struct {
+						IndexName  string     `yaml:"IndexName"`
+						KeySchema  []schemaOf `yaml:"KeySchema"`
+						Projection struct {
+							ProjectionType string `yaml:"ProjectionType"`
+						} `yaml:"Projection"`
+					} `yaml:"GlobalSecondaryIndexes"`
+					TimeToLive struct {
+						AttributeName string `yaml:"AttributeName"`
+						Enabled       bool   `yaml:"Enabled"`
+					} `yaml:"TimeToLiveSpecification"`
+				} `yaml:"Properties"`
+			} `yaml:"RegistryTable"`
+		} `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(contents(t, "../../template.yaml"), &template); err != nil {
+		t.Fatal(err)
+	}
+	p, want := template.Resources.RegistryTable.Properties, registry.TableDefinition("")
+	var got, wanted []string
+	got = append(got, p.BillingMode, p.TimeToLive.AttributeName, fmt.Sprint(p.TimeToLive.Enabled))
+	wanted = append(wanted, string(want.BillingMode), registry.TTLAttribute, "true")
+	for _, a := range p.AttributeDefinitions {
+		got = append(got, a.AttributeName+a.AttributeType)
+	}
+	for _, a := range want.AttributeDefinitions {
+		wanted = append(wanted, *a.AttributeName+string(a.AttributeType))
+	}
+	for _, k := range p.KeySchema {
+		got = append(got, k.AttributeName+k.KeyType)
+	}
+	for _, k := range want.KeySchema {
+		wanted = append(wanted, *k.AttributeName+string(k.KeyType))
+	}
+	for _, i := range p.Indexes {
+		got = append(got, i.IndexName, i.Projection.ProjectionType)
+		for _, k := range i.KeySchema {
+			got = append(got, k.AttributeName+k.KeyType)
+		}
+	}
+	for _, i := range want.GlobalSecondaryIndexes {
+		wanted = append(wanted, *i.IndexName, string(i.Projection.ProjectionType))
+		for _, k := range i.KeySchema {
+			wanted = append(wanted, *k.AttributeName+string(k.KeyType))
+		}
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("template.yaml's table (-want +got):\n%s", diff)
+	}
+}
+
+type attr struct {
+	AttributeName string `yaml:"AttributeName"`
+	AttributeType string `yaml:"AttributeType"`
+}
+
+type schemaOf struct {
+	AttributeName string `yaml:"AttributeName"`
+	KeyType       string `yaml:"KeyType"`
 }

@@ -15,7 +15,7 @@ import (
 type runCommand struct {
 	files
 
-	Port  int  `help:"First of three ports in a row: the REST API, the HTTP API, the identity provider." default:"8080" short:"p"`
+	Port  int  `help:"First of four ports in a row: the REST API, the HTTP API, the identity provider, Gatehouse's own API." default:"8080" short:"p"`
 	Trace bool `help:"Say of each request why it was let through or not."`
 	Log   bool `help:"Show the log lines of the functions."`
 }
@@ -41,7 +41,7 @@ func (c *runCommand) Run(ctx context.Context, s stage) error {
 	return sys.Serve(ctx)
 }
 
-// listen opens the three ports on this machine alone. Port 0 takes any that are
+// listen opens the four ports on this machine alone. Port 0 takes any that are
 // free.
 func listen(ctx context.Context, first int) ([]net.Listener, error) {
 	if first < 0 || first > 65535-needed+1 {
@@ -55,7 +55,7 @@ func listen(ctx context.Context, first int) ([]net.Listener, error) {
 		}
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if errors.Is(err, syscall.EADDRINUSE) {
-			err = fmt.Errorf("port %d is taken by another program; choose three free ones in a row with --port %d", port, first+1000)
+			err = fmt.Errorf("port %d is taken by another program; choose four free ones in a row with --port %d", port, first+1000)
 		}
 		if err != nil {
 			return nil, errors.Join(err, closeAll(listeners))
@@ -73,34 +73,50 @@ func closeAll(listeners []net.Listener) error {
 	return errors.Join(errs...)
 }
 
-// invite prints what to try. Each line works when pasted.
+// invite prints what to try. Each line works when pasted, after those before it.
 func (s *system) invite(out io.Writer) {
 	fmt.Fprintf(out, `Gatehouse is running. Stop it with Ctrl-C.
 
-  REST API           %s
-  HTTP API           %s
-  identity provider  %s  (a stand-in for Okta; user %s, password %q)
+  REST API           %[1]s
+  HTTP API           %[2]s
+  identity provider  %[3]s  (a stand-in for Okta; user %[5]s, password %[6]q)
+  registration       %[4]s  (described by %[4]s/openapi.json)
 
 Try, in another terminal:
 
   # 401: no token
-  curl -i %s/orders
+  curl -i %[1]s/orders
 
-  # a token of the client %s
-  TOKEN=$(curl -s -u %s:%s -d grant_type=client_credentials -d scope=orders:read %s | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+  # a developer's token, from the identity provider
+  DEVELOPER=$(curl -s -u %[8]s:%[9]s -d grant_type=client_credentials -d scope=gatehouse:applications %[7]s | %[12]s)
+
+  # 201: the developer requests access; client_id and client_secret are shown this once
+  CREATED=$(curl -i -H "Authorization: Bearer $DEVELOPER" -H "Content-Type: application/json" -d '%[13]s' %[4]s/applications); echo "$CREATED"
+
+  # a token of the new client
+  ID=$(echo "$CREATED" | sed -n 's/.*"client_id":"\([^"]*\)".*/\1/p'); SECRET=$(echo "$CREATED" | sed -n 's/.*"client_secret":"\([^"]*\)".*/\1/p')
+  TOKEN=$(curl -s -u "$ID:$SECRET" -d grant_type=client_credentials -d scope=orders:read %[7]s | %[12]s)
 
   # 200: orders:read opens GET /orders
-  curl -i -H "Authorization: Bearer $TOKEN" %s/orders
+  curl -i -H "Authorization: Bearer $TOKEN" %[1]s/orders
 
   # 403: it does not open POST /orders
-  curl -i -H "Authorization: Bearer $TOKEN" -d '{"item":"lamp","quantity":1}' %s/orders
+  curl -i -H "Authorization: Bearer $TOKEN" -d '{"item":"lamp","quantity":1}' %[1]s/orders
 
-  # the same routes as an HTTP API
-  curl -i -H "Authorization: Bearer $TOKEN" %s/orders
+  # 200: the same routes as an HTTP API
+  curl -i -H "Authorization: Bearer $TOKEN" %[2]s/orders
 
-  # new keys at the provider: the next token is verified all the same (ten seconds after the last fetch at the soonest)
-  curl -X POST %s/_standin/rotate-keys
+  # 200: the owner of the API revokes the access; two minutes later at most it is 403
+  OWNER=$(curl -s -u %[10]s:%[11]s -d grant_type=client_credentials -d scope=gatehouse:contracts %[7]s | %[12]s)
+  curl -i -X PATCH -H "Authorization: Bearer $OWNER" -H "Content-Type: application/json" -d '{"status":"revoked"}' %[4]s/apis/orders/contracts/$ID
 
-`, s.REST, s.HTTP, s.issuer(), userLogin, userPassword,
-		s.REST, appID, appID, appSecret, s.tokenURL(), s.REST, s.REST, s.HTTP, s.IDP)
+  # 204: new keys at the provider; the next token is verified all the same (ten seconds after the last fetch at the soonest)
+  curl -i -X POST %[3]s/_standin/rotate-keys
+
+`, s.REST, s.HTTP, s.IDP, s.Own, userLogin, userPassword, s.tokenURL(), developerID, developerSecret, ownerID, ownerSecret,
+		`sed 's/.*"access_token":"\([^"]*\)".*/\1/'`, requestAccess)
 }
+
+// requestAccess is how a developer asks for an application with access to the
+// orders.
+const requestAccess = `{"client_name":"My reports","grant_types":["client_credentials"],"scope":"orders:read","contracts":[{"api":"orders","tier":"trial"}]}`

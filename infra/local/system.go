@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -24,28 +27,42 @@ import (
 	"gatehouse/shared/demoapi"
 	"gatehouse/shared/fetch"
 	"gatehouse/shared/provider"
+	"gatehouse/shared/reconciler"
+	"gatehouse/shared/registration"
+	"gatehouse/shared/registry"
+	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 	"gatehouse/shared/standin"
 )
 
-// The cast of the walk-through, at the stand-in.
+// The cast of the walk-through, at the stand-in. The developer and the owner are
+// clients that an administrator has set up; applications are registered.
 const (
-	appID        = "orders-app"
-	appSecret    = "orders-app-secret"
-	userLogin    = "ada@example.com"
-	userPassword = "correct horse"
+	developerID     = "developer"
+	developerSecret = "developer-secret"
+	ownerID         = "orders-owner"
+	ownerSecret     = "orders-owner-secret"
+	apiToken        = "00standin-api-token"
+	userLogin       = "ada@example.com"
+	userPassword    = "correct horse"
+	ordersTeam      = "orders-team"
 )
 
 // Logical ids of template.yaml that this program knows what to run for.
 const (
-	authorizerFunction = "AuthorizerFunction"
-	demoFunction       = "DemoApiFunction"
+	authorizerFunction   = "AuthorizerFunction"
+	registrationFunction = "RegistrationFunction"
+	reconcilerFunction   = "ReconcilerFunction"
+	demoFunction         = "DemoApiFunction"
 )
+
+// reconcileEvery is how often the reconciler runs here.
+const reconcileEvery = time.Minute
 
 // files are what the system is read from.
 type files struct {
 	Template string `help:"SAM template with the APIs." default:"template.yaml"`
-	Config   string `help:"Configuration of the authorizer." default:"infra/gatehouse.yaml"`
+	Config   string `help:"Configuration of the functions." default:"infra/gatehouse.yaml"`
 }
 
 // options say how the system runs.
@@ -54,15 +71,21 @@ type options struct {
 	trace     io.Writer    // why each request was let through or not; nil: nobody
 	log       *slog.Logger // the functions' log lines; nil: nobody
 	listeners []net.Listener
+	now       func() time.Time // nil: time.Now
 }
 
-// system is everything there is, on three addresses of this machine.
+// system is everything there is, on four addresses of this machine.
 type system struct {
 	REST string // base URL of the REST API, stage included
 	HTTP string // base URL of the HTTP API
 	IDP  string // base URL of the stand-in for Okta
+	Own  string // base URL of Gatehouse's own API
 
 	standin   *standin.Server
+	store     *registry.Store // in memory, as the stand-in's clients are
+	folder    string          // of what the functions would find in Secrets Manager
+	box       *seal.Box       // its keys are gone when the program ends, as is what they seal
+	now       func() time.Time
 	policyOff atomic.Bool // the REST API serves as if no authorizer were attached
 	functions map[string]function
 	servers   []*http.Server
@@ -76,7 +99,7 @@ type function struct {
 }
 
 // needed is how many addresses a system listens on.
-const needed = 3
+const needed = 4
 
 // newSystem builds the system that the template describes around the given
 // listeners. Serve starts it.
@@ -84,27 +107,40 @@ func newSystem(ctx context.Context, o options) (*system, error) {
 	if len(o.listeners) != needed {
 		return nil, fmt.Errorf("%d addresses are needed", needed)
 	}
-	s := &system{IDP: base(o.listeners[2]), functions: map[string]function{}, listeners: o.listeners}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	s := &system{
+		IDP: base(o.listeners[2]), Own: base(o.listeners[3]), functions: map[string]function{}, listeners: o.listeners, now: o.now,
+		box: seal.New(secret.Fixed(secret.Keys{Current: secret.New(rand.Text() + rand.Text())})),
+	}
 	var err error
-	if s.standin, err = newStandin(s.IDP); err != nil {
+	if s.standin, err = newStandin(s.IDP, o.now); err != nil {
 		return nil, err
 	}
 	template, err := load(o.files)
 	if err != nil {
 		return nil, err
 	}
+	if s.store, err = (registry.Embedded{Now: o.now}).Open(); err != nil {
+		return nil, err
+	}
+	if s.folder, err = os.MkdirTemp("", "gatehouse."); err != nil {
+		return nil, err
+	}
 	idp := s.server(s.standin)
 	// The authorizer fetches its keys while it starts, as in Lambda: the
 	// stand-in has to answer by then.
 	go serve(idp, o.listeners[2])
-	if err := s.install(ctx, template, o); err != nil {
-		return nil, errors.Join(err, idp.Close())
+	err = s.install(ctx, template, o)
+	var apis gateways
+	if err == nil {
+		apis, err = s.gateways(template, o)
 	}
-	rest, web, err := s.gateways(template, o)
 	if err != nil {
-		return nil, errors.Join(err, idp.Close())
+		return nil, errors.Join(err, idp.Close(), os.RemoveAll(s.folder))
 	}
-	s.servers = []*http.Server{idp, s.server(rest), s.server(web)}
+	s.servers = []*http.Server{s.server(apis.rest), s.server(apis.web), idp, s.server(apis.own)}
 	return s, nil
 }
 
@@ -121,36 +157,44 @@ func (s *system) issuer() string { return s.IDP + "/oauth2/default" }
 // tokenURL is where it issues tokens.
 func (s *system) tokenURL() string { return s.issuer() + "/v1/token" }
 
-func newStandin(org string) (*standin.Server, error) {
+func newStandin(org string, now func() time.Time) (*standin.Server, error) {
+	program := []string{standin.ClientCredentials}
 	return standin.New(standin.Okta{
-		Org:     org,
-		Control: true,
-		Clients: []standin.Client{{
-			ID: appID, Secret: appSecret, Name: "Orders App",
-			GrantTypes:   []string{standin.ClientCredentials, standin.AuthorizationCode, standin.RefreshToken},
-			RedirectURIs: []string{"http://localhost:8080/callback", "https://oauth.pstmn.io/v1/callback"},
-		}},
-		Users: []standin.User{{Login: userLogin, Password: userPassword, Groups: []string{"Everyone", "orders-team"}}},
+		Org:      org,
+		Control:  true,
+		APIToken: apiToken,
+		Now:      now,
+		AuthorizationServers: []standin.AuthorizationServer{{ID: "default", Scopes: []string{
+			"orders:read", "orders:write", "orders:admin", config.ScopeApplications, config.ScopeContracts, config.ScopeAdmin,
+		}}},
+		Clients: []standin.Client{
+			{ID: developerID, Secret: developerSecret, Name: "A developer's command line", GrantTypes: program},
+			{ID: ownerID, Secret: ownerSecret, Name: "The orders team", GrantTypes: program, Claims: map[string]any{"groups": []string{ordersTeam}}},
+		},
+		Users: []standin.User{{Login: userLogin, Password: userPassword, Groups: []string{"Everyone", ordersTeam}}},
 	})
 }
 
 // install makes the functions of the template.
 func (s *system) install(ctx context.Context, template *samtemplate.Template, o options) error {
+	admin, err := s.file("admin.json", `{"authorization":"SSWS `+apiToken+`"}`)
+	if err != nil {
+		return err
+	}
+	env := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}, Log: o.log, Now: o.now}
 	for id, f := range template.Functions {
-		var handler lambda.Handler
-		switch id {
-		case authorizerFunction:
-			// The template takes https issuers only; what a function is told can
-			// be overridden, as with sam local --env-vars.
-			f.Environment["OIDC_ISSUER"] = s.issuer()
-			made, err := newAuthorizer(ctx, o, f.Environment)
-			if err != nil {
-				return err
-			}
-			handler = made
-		case demoFunction:
-			handler = &apigw.HTTP{Handler: demoapi.API{}.Handler(), Log: o.log}
-		default:
+		// The template takes https issuers only; what a function is told can be
+		// overridden, as with sam local --env-vars.
+		f.Environment["OIDC_ISSUER"], f.Environment["ADMIN_SECRET"], f.Environment["PUBLIC_URL"] = s.issuer(), admin, s.Own
+		cfg, err := config.Load(o.files.Config, lookup(f.Environment))
+		if err != nil {
+			return err
+		}
+		handler, err := s.handler(ctx, id, cfg, env)
+		if err != nil {
+			return err
+		}
+		if handler == nil {
 			return fmt.Errorf("%s: %s is a function this program does not know", o.files.Template, id)
 		}
 		s.functions[id] = function{handler: lambda.NewHandler(handler), timeout: f.Timeout}
@@ -158,23 +202,44 @@ func (s *system) install(ctx context.Context, template *samtemplate.Template, o 
 	return nil
 }
 
-// newAuthorizer is the authorizer with the environment that the template gives
-// it.
-func newAuthorizer(ctx context.Context, o options, environment map[string]string) (lambda.Handler, error) {
-	cfg, err := config.Load(o.files.Config, lookup(environment))
-	if err != nil {
-		return nil, err
+// file writes what a function would find in Secrets Manager, and returns what
+// the function calls it.
+func (s *system) file(name, text string) (string, error) {
+	path := filepath.Join(s.folder, name)
+	return "file:" + path, os.WriteFile(path, []byte(text), 0o600)
+}
+
+// handler is a function as its main makes it, with the store and the clock of
+// this program; nil if there is no such function.
+func (s *system) handler(ctx context.Context, id string, cfg *config.Config, env provider.Environment) (lambda.Handler, error) {
+	switch id {
+	case authorizerFunction:
+		gate, err := authorizer.New(cfg, env, s.store.Contract)
+		if err != nil {
+			return nil, err
+		}
+		if err := gate.Warm(ctx); err != nil {
+			return nil, fmt.Errorf("fetching keys: %w", err)
+		}
+		return gate.Handler(env.Log), nil
+	case registrationFunction, reconcilerFunction:
+		service, err := registration.New(cfg, env, s.store, s.box)
+		if err != nil {
+			return nil, err
+		}
+		if id == registrationFunction {
+			return &apigw.HTTP{Handler: service.Handler(), Log: env.Log, Now: s.now}, nil
+		}
+		return &reconciler.Reconciler{Log: env.Log, Now: s.now, Jobs: []reconciler.Job{
+			{Name: "interrupted", Run: service.FinishInterrupted},
+			{Name: "unused", Run: service.ReapUnused},
+			{Name: "providers", Run: service.LookAtProviders},
+			reconciler.KeepKeys(service.Providers, s.store),
+		}}, nil
+	case demoFunction:
+		return &apigw.HTTP{Handler: demoapi.API{}.Handler(), Log: env.Log, Now: s.now}, nil
 	}
-	gate, err := authorizer.New(cfg, provider.Environment{
-		HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}, Log: o.log,
-	}, nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := gate.Warm(ctx); err != nil {
-		return nil, fmt.Errorf("fetching keys: %w", err)
-	}
-	return gate.Handler(o.log), nil
+	return nil, nil
 }
 
 func lookup(environment map[string]string) func(string) (string, bool) {
@@ -185,37 +250,43 @@ func lookup(environment map[string]string) func(string) (string, bool) {
 	}
 }
 
-// gateways makes the APIs of the template: one REST, one HTTP.
-func (s *system) gateways(template *samtemplate.Template, o options) (rest, web http.Handler, err error) {
+// gateways are the APIs of the template: one REST and one HTTP API to protect,
+// and Gatehouse's own.
+type gateways struct{ rest, web, own http.Handler }
+
+func (s *system) gateways(template *samtemplate.Template, o options) (gateways, error) {
+	var all gateways
 	for _, api := range template.APIs {
-		g, err := gateway.New(gateway.Config{API: api, Invoke: s.invoke, Trace: o.trace})
+		g, err := gateway.New(gateway.Config{API: api, Invoke: s.invoke, Trace: o.trace, Now: s.now})
 		if err != nil {
-			return nil, nil, err
+			return gateways{}, err
 		}
-		switch {
-		case api.Kind == samtemplate.REST && rest == nil:
+		switch own := api.StageVariables["gatehouse"] == config.BuiltInAPI; {
+		case own && all.own == nil:
+			all.own = g
+		case !own && api.Kind == samtemplate.REST && all.rest == nil:
 			s.REST = base(o.listeners[0]) + "/" + api.Stage
-			rest, err = s.switchable(api, g)
-		case api.Kind == samtemplate.HTTP && web == nil:
-			web, s.HTTP = g, base(o.listeners[1])
+			all.rest, err = s.switchable(api, g)
+		case !own && api.Kind == samtemplate.HTTP && all.web == nil:
+			all.web, s.HTTP = g, base(o.listeners[1])
 		default:
 			err = fmt.Errorf("%s: %s is a second %s API; this program serves one of each", o.files.Template, api.LogicalID, api.Kind)
 		}
 		if err != nil {
-			return nil, nil, err
+			return gateways{}, err
 		}
 	}
-	if rest == nil || web == nil {
-		return nil, nil, fmt.Errorf("%s: a REST API and an HTTP API are needed", o.files.Template)
+	if all.rest == nil || all.web == nil || all.own == nil {
+		return gateways{}, fmt.Errorf("%s: a REST API, an HTTP API and Gatehouse's own API are needed", o.files.Template)
 	}
-	return rest, web, nil
+	return all, nil
 }
 
 // switchable serves api protected, or open while the policy is off: that is how
 // the walk-through begins.
 func (s *system) switchable(api samtemplate.API, protected http.Handler) (http.Handler, error) {
 	demo := &apigw.HTTP{Handler: demoapi.API{Open: true}.Handler()}
-	open, err := gateway.New(gateway.Config{API: api, Open: true, Invoke: func(ctx context.Context, _ string, event []byte) ([]byte, error) {
+	open, err := gateway.New(gateway.Config{API: api, Open: true, Now: s.now, Invoke: func(ctx context.Context, _ string, event []byte) ([]byte, error) {
 		return demo.Invoke(ctx, event)
 	}})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -252,13 +323,25 @@ func (*system) server(h http.Handler) *http.Server {
 	}
 }
 
-// Serve answers until ctx ends, then lets requests finish.
+// Serve answers until ctx ends, then lets requests finish. Meanwhile the
+// reconciler runs on its schedule.
 func (s *system) Serve(ctx context.Context) error {
-	for n, server := range s.servers[1:] {
-		go serve(server, s.listeners[n])
+	for n, server := range s.servers {
+		if n != 2 { // the identity provider has been answering from the start
+			go serve(server, s.listeners[n])
+		}
 	}
-	<-ctx.Done()
-	return s.Close()
+	every := time.NewTicker(reconcileEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+			// What it comes to, and whatever fails, is in its log line.
+			_, _ = s.invoke(ctx, reconcilerFunction, []byte(`{}`))
+		case <-ctx.Done():
+			return s.Close()
+		}
+	}
 }
 
 // Close stops the system; requests have two seconds to finish.
@@ -269,7 +352,7 @@ func (s *system) Close() error {
 	for _, server := range s.servers {
 		errs = append(errs, server.Shutdown(ctx))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.store.Close(), os.RemoveAll(s.folder))...)
 }
 
 // serve returns when the server is closed, which is how it is meant to end.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/shared/config"
 	"gatehouse/shared/standin"
 )
 
@@ -25,6 +26,7 @@ func repositoryFiles() files {
 // running is a system that answers on ports of this machine.
 type running struct {
 	*system
+	app application // with access to the orders
 	log journal
 }
 
@@ -48,8 +50,16 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// authorizations is how often the authorizer was asked.
-func (j *journal) authorizations() int { return strings.Count(j.String(), `"msg":"authorizer"`) }
+// authorizations is how often the authorizer was asked about the orders.
+func (j *journal) authorizations() int {
+	n := 0
+	for line := range strings.Lines(j.String()) {
+		if strings.Contains(line, `"msg":"authorizer"`) && strings.Contains(line, `"api":"orders"`) {
+			n++
+		}
+	}
+	return n
+}
 
 // start serves the system until the test ends. Whatever a test does, no token
 // gets into the log.
@@ -72,11 +82,23 @@ func start(t *testing.T, f files) *running {
 		if err := <-served; err != nil {
 			t.Errorf("stopping: %v", err)
 		}
-		if text := r.log.String(); strings.Contains(text, "eyJ") || strings.Contains(text, appSecret) {
+		if text := r.log.String(); strings.Contains(text, "eyJ") || strings.Contains(text, r.app.Secret) {
 			t.Errorf("a token or a secret is in the log:\n%s", text)
 		}
 	})
+	r.app = r.registered(t)
 	return r
+}
+
+// registered is a new application with access to the orders.
+func (r *running) registered(t *testing.T) application {
+	t.Helper()
+	s := &story{system: r.system, out: io.Discard, client: http.DefaultClient}
+	app := s.request(t.Context(), s.token(t.Context(), grant{id: developerID, secret: developerSecret, scope: config.ScopeApplications}))
+	if s.err != nil || app.Secret == "" {
+		t.Fatalf("no application: %v", s.err)
+	}
+	return app
 }
 
 // response is an HTTP response that was read to its end.
@@ -122,7 +144,7 @@ func send(t *testing.T, method, address string, header ...string) response {
 func (r *running) token(t *testing.T, scopes string) string {
 	t.Helper()
 	s := &story{system: r.system, out: io.Discard, client: http.DefaultClient}
-	raw := s.token(t.Context(), "", "", scopes)
+	raw := s.token(t.Context(), grant{id: r.app.ClientID, secret: r.app.Secret, scope: scopes})
 	if s.err != nil {
 		t.Fatal(s.err)
 	}
@@ -132,7 +154,7 @@ func (r *running) token(t *testing.T, scopes string) string {
 // minted is a token with orders:read and one claim changed.
 func (r *running) minted(t *testing.T, name string, value any) string {
 	t.Helper()
-	claims := r.standin.Claims(appID, "orders:read")
+	claims := r.standin.Claims(r.app.ClientID, "orders:read")
 	claims[name] = value
 	raw, err := r.standin.Mint(claims, nil)
 	if err != nil {
@@ -320,7 +342,7 @@ func TestAProviderThatIsDown(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	secret := filepath.Join(dir, "secret.json")
-	if err := os.WriteFile(secret, []byte(`{"client_id":"`+appID+`","client_secret":"`+appSecret+`"}`), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte(`{"client_id":"`+developerID+`","client_secret":"`+developerSecret+`"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile("../gatehouse.yaml")
@@ -364,7 +386,7 @@ func TestCallersCannotNameThemselves(t *testing.T) {
 	query := "?" + url.Values{"client_id": {"root"}, "authorizer": {"root"}}.Encode()
 	for _, base := range []string{r.REST, r.HTTP} {
 		got := send(t, "GET", base+"/orders"+query, header...)
-		if got.status != http.StatusOK || !strings.Contains(got.body, `"client_id":"`+appID+`"`) || strings.Contains(got.body, "root") {
+		if got.status != http.StatusOK || !strings.Contains(got.body, `"client_id":"`+r.app.ClientID+`"`) || strings.Contains(got.body, "root") {
 			t.Errorf("%s: got %d %s", base, got.status, got.body)
 		}
 	}

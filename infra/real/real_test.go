@@ -50,7 +50,7 @@ type server struct {
 // tests hold the defaults to what the servers do.
 const configuration = `
 providers:
-  - {name: idp, type: "${KIND}", issuer: "${ISSUER}", secret: "${SECRET}", audiences: ["` + api + `", "` + api + `/opaque"], requestTimeout: 10s}
+  - {name: idp, type: "${KIND}", issuer: "${ISSUER}", secret: "${SECRET}", adminSecret: "${SECRET}", audiences: ["` + api + `", "` + api + `/opaque"], requestTimeout: 10s}
 apis:
   - {name: orders, providers: [idp], routes: [{route: GET /orders, scopes: ["` + scope + `"]}]}
 `
@@ -77,7 +77,7 @@ func (s server) provider(t *testing.T, initialToken string) *provider.Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.EnableRegistration(c.Providers[0], provider.Registration{}, environment); err != nil {
+	if err := p.EnableRegistration(c.Providers[0], environment); err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -45,7 +45,7 @@ func (a *Authorizer) Invoke(ctx context.Context, event []byte) (answer []byte, e
 	l := authorizerLine{start: now(a.Now)}
 	defer func() {
 		if v := recover(); v != nil {
-			answer, err = nil, l.fail(ErrUnavailable, "panic", panicked(v))
+			answer, err = nil, l.fail(ErrUnavailable, "panic", Panicked(v))
 		}
 		l.took = now(a.Now).Sub(l.start)
 		l.write(ctx, a)

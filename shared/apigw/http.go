@@ -74,7 +74,7 @@ func (h *HTTP) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 func (l *requestLine) serve(handler http.Handler, w *recorder, r *http.Request) {
 	defer func() {
 		if v := recover(); v != nil {
-			l.cause = panicked(v)
+			l.cause = Panicked(v)
 			refuse(w, http.StatusInternalServerError, "something broke on our side; try again")
 		}
 	}()

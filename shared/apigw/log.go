@@ -121,6 +121,13 @@ func cleanAttr(a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindString {
 		a.Value = slog.StringValue(clean(a.Value.String(), maxAttr))
 	}
+	if texts, ok := a.Value.Any().([]string); ok && a.Value.Kind() == slog.KindAny {
+		all := make([]string, len(texts))
+		for n, text := range texts {
+			all[n] = clean(text, maxAttr)
+		}
+		a.Value = slog.AnyValue(all)
+	}
 	return a
 }
 
@@ -153,9 +160,9 @@ func printsASCII(s string) bool {
 	return true
 }
 
-// panicked describes a panic by its type and the functions that led to it. The
+// Panicked describes a panic by its type and the functions that led to it. The
 // value stays out: it may quote what the function was working on.
-func panicked(v any) error {
+func Panicked(v any) error {
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
 	var b strings.Builder

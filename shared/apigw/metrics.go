@@ -45,3 +45,12 @@ var directives = []directive{
 func metricsOf(t time.Time) *emf {
 	return &emf{Timestamp: t.UnixMilli(), CloudWatchMetrics: directives}
 }
+
+// countsOf is the metadata of counts that stand in a line by their names.
+func countsOf(t time.Time, names []string) *emf {
+	d := directive{Namespace: "Gatehouse", Dimensions: [][]string{{"function"}}}
+	for _, name := range names {
+		d.Metrics = append(d.Metrics, metric{Name: name, Unit: "Count"})
+	}
+	return &emf{Timestamp: t.UnixMilli(), CloudWatchMetrics: []directive{d}}
+}

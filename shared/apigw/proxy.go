@@ -93,7 +93,8 @@ func (e *proxyEvent) request(ctx context.Context) (*http.Request, error) {
 	}
 	target := pathURL(e.withoutStage(path))
 	target.RawQuery = query
-	r, err := http.NewRequestWithContext(e.withAuthorizer(ctx), method, "/", bytes.NewReader(body))
+	ctx = context.WithValue(e.withAuthorizer(ctx), baseKey{}, e.base())
+	r, err := http.NewRequestWithContext(ctx, method, "/", bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("apigw: event: %w", ErrShape)
 	}
@@ -122,16 +123,41 @@ func pathURL(raw string) *url.URL {
 	return &url.URL{Path: path, RawPath: raw}
 }
 
+type baseKey struct{}
+
+// BaseURL returns the URL, without a slash at its end, that the caller of r puts
+// in front of the paths of the API: what API Gateway was called by, which is
+// none but a domain name of the API. A base path of a custom domain name is not
+// in it, for events do not tell it.
+func BaseURL(r *http.Request) string {
+	base, _ := r.Context().Value(baseKey{}).(string)
+	return base
+}
+
+func (e *proxyEvent) base() string {
+	c := &e.RequestContext
+	base := "https://" + c.DomainName
+	if e.ownDomain() && c.Stage != "$default" {
+		base += "/" + url.PathEscape(c.Stage)
+	}
+	return base
+}
+
+// ownDomain reports whether the API was called by the domain name that API
+// Gateway gave it.
+func (e *proxyEvent) ownDomain() bool {
+	c := &e.RequestContext
+	return c.APIID != "" && c.Stage != "" && strings.HasPrefix(c.DomainName, c.APIID+".execute-api.")
+}
+
 // withoutStage cuts the stage from the paths of HTTP APIs, which have it if the
 // API is called by its own domain name. With a custom domain name an equal
 // first segment is the caller's.
 func (e *proxyEvent) withoutStage(path string) string {
-	c := &e.RequestContext
-	ownDomain := c.APIID != "" && strings.HasPrefix(c.DomainName, c.APIID+".execute-api.")
-	if e.Version == "" || c.Stage == "" || !ownDomain {
+	if e.Version == "" || !e.ownDomain() {
 		return path
 	}
-	rest, found := strings.CutPrefix(path, "/"+c.Stage)
+	rest, found := strings.CutPrefix(path, "/"+e.RequestContext.Stage)
 	switch {
 	case found && rest == "":
 		return "/"

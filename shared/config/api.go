@@ -22,7 +22,10 @@ func (d *decoder) check(cfg *Config) {
 		cfg.Providers[i].setDefaults()
 	}
 	d.checkProviders(cfg.Providers)
-	seen := map[string]bool{}
+	if cfg.PublicURL != "" && d.checkURL("publicURL", cfg.PublicURL, "?#") && strings.HasSuffix(cfg.PublicURL, "/") {
+		d.problem("publicURL", "ends with a slash; leave it out")
+	}
+	seen, resources := map[string]bool{}, map[string]string{}
 	for i := range cfg.APIs {
 		a, path := &cfg.APIs[i], element("apis", i)
 		if a.TokenIn == nil {
@@ -34,12 +37,16 @@ func (d *decoder) check(cfg *Config) {
 		d.checkName(path+".name", a.Name, seen)
 		d.checkAPIProviders(path, a, cfg.Providers)
 		d.checkAnswer(path, a, cfg.ResultCache)
-		d.checkExposed(path+".exposeClaims", a.ExposeClaims)
+		for n, claim := range a.ExposeClaims {
+			d.checkExposed(element(path+".exposeClaims", n), claim)
+		}
 		d.checkScopes(path, a)
 		d.checkRoutes(path, a)
+		d.checkTerms(path, a, resources)
 	}
 	d.checkMatches(cfg.APIs)
 	d.checkUnused(cfg)
+	d.checkRegistration(cfg)
 }
 
 // checkAPIProviders makes sure that iss tells an API's providers apart.
@@ -101,14 +108,12 @@ func (d *decoder) checkAnswer(path string, a *API, cache time.Duration) {
 	}
 }
 
-// checkExposed refuses claims that would take the place of what the authorizer
+// checkExposed refuses a claim that would take the place of what the authorizer
 // itself tells the backend and API Gateway.
-func (d *decoder) checkExposed(path string, claims []string) {
+func (d *decoder) checkExposed(path, claim string) {
 	own := []string{"application", "tier", "error", "error_description", "reason", "principalId", "integrationLatency", "claims"}
-	for i, claim := range claims {
-		if at := element(path, i); slices.Contains(own, claim) {
-			d.problem(at, "is %s, a name that the authorizer's own answer uses", d.shown(at))
-		}
+	if slices.Contains(own, claim) {
+		d.problem(path, "is %s, a name that the authorizer's own answer uses", d.shown(path))
 	}
 }
 
@@ -278,7 +283,7 @@ func (v matchValue) fault() string {
 func (d *decoder) checkUnused(cfg *Config) {
 	for i, p := range cfg.Providers {
 		used := slices.ContainsFunc(cfg.APIs, func(a API) bool { return slices.Contains(a.Providers, p.Name) })
-		if !used && p.Name != "" {
+		if !used && p.Name != "" && cfg.Registration.SignIn != p.Name {
 			d.warn(element("providers", i)+".name", "is used by no API")
 		}
 	}

@@ -32,12 +32,18 @@ import (
 
 // Config is gatehouse.yaml with every default filled in.
 type Config struct {
+	// PublicURL is the base URL of Gatehouse's own API as clients see it, without
+	// a slash at its end; "": whatever address API Gateway was called at.
+	PublicURL string `yaml:"publicURL" example:"https://gatehouse.example.com"`
+
 	// ResultCache is how long API Gateway reuses an answer of the authorizer, in
 	// whole seconds; 0: not at all. It repeats what the authorizer is attached
 	// with (ReauthorizeEvery, AuthorizerResultTtlInSeconds), which no event tells.
 	ResultCache time.Duration `yaml:"resultCache" default:"60s" min:"0s" max:"1h"`
 	Providers   []Provider    `yaml:"providers" required:"true"`
 	APIs        []API         `yaml:"apis" required:"true"`
+
+	Registration Registration `yaml:"registration"`
 
 	// Warnings are what the file may say but perhaps does not mean, in the order
 	// of the file.
@@ -81,6 +87,18 @@ type Provider struct {
 	// ARN or name in Secrets Manager or, on a laptop, "file:" and a path. "" is
 	// none.
 	Secret string `yaml:"secret" example:"arn:aws:secretsmanager:eu-west-1:123456789012:secret:okta-AbCdEf"`
+
+	// AdminSecret names the secret with which clients are registered:
+	// {"authorization": "SSWS …"}, and for OpenAM {"username", "password"} of an
+	// administrator and perhaps {"client_id", "client_secret"} of a client whose
+	// token registers. "": clients are not registered there. The authorizer never
+	// reads it.
+	AdminSecret string `yaml:"adminSecret" example:"arn:aws:secretsmanager:eu-west-1:123456789012:secret:okta-admin-AbCdEf"`
+
+	// OpenRegistration is a provider that registers clients for whoever asks.
+	OpenRegistration bool `yaml:"openRegistration"`
+
+	AfterCreate AfterCreate `yaml:"afterCreate"`
 
 	// Tokens is Auto when there is a secret and JWT when there is none, unless
 	// the file says it. Auto without a secret refuses opaque tokens.
@@ -143,6 +161,14 @@ type Provider struct {
 type Endpoints struct {
 	JWKS          string `yaml:"jwks" example:"https://sso.example.com/ext/keys"`
 	Introspection string `yaml:"introspection" example:"https://sso.example.com/as/introspect.oauth2"`
+	Registration  string `yaml:"registration" example:"https://sso.example.com/as/clients.oauth2"`
+}
+
+// AfterCreate is what is done with a client that was registered, Okta only.
+type AfterCreate struct {
+	// AssignGroup is the name of the group whose members may sign in to it; "":
+	// nobody but whom an administrator assigns. client_credentials needs none.
+	AssignGroup string `yaml:"assignGroup" example:"Everyone"`
 }
 
 // Profile says whose rules an API follows where there are two.
@@ -203,9 +229,31 @@ type API struct {
 	// a registry.
 	Contract Contract `yaml:"contract" enum:"required none" default:"required"`
 
+	// Resource is what clients call the API (RFC 8707, RFC 9728): a URL.
+	Resource string `yaml:"resource" example:"https://api.example.com/orders"`
+
+	// Owners decide who gets access: subjects of tokens, or "group:" and a group.
+	// Administrators decide, too.
+	Owners []string `yaml:"owners" example:"group:orders-team"`
+
+	// Tiers are the terms there are; a request for access that names none is for
+	// the first. Without any an owner decides on every request.
+	Tiers []Tier `yaml:"tiers"`
+
 	// ExposeClaims are further claims that the backend is given.
 	ExposeClaims []string `yaml:"exposeClaims" example:"email"`
 	Routes       []Route  `yaml:"routes" required:"true"`
+
+	// BuiltIn is Gatehouse's own API, which no file lists.
+	BuiltIn bool
+}
+
+// Tier is the terms of a contract.
+type Tier struct {
+	Name        string        `yaml:"name" required:"true" example:"trial"`
+	AutoApprove bool          `yaml:"autoApprove"`                          // nobody need decide
+	Requests    int           `yaml:"requests" min:"1" max:"10000000"`      // as many in each Per; 0: not limited
+	Per         time.Duration `yaml:"per" min:"1s" max:"720h" example:"1m"` // 0 without Requests
 }
 
 // Match tells the API from the others by properties of the event: any of the

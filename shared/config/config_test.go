@@ -45,12 +45,23 @@ func TestEveryKeyIsRead(t *testing.T) {
 		"ISSUER": "https://example.okta.com", "ENTRIES": "5", "ANY": "true", "KIND": "list", "TENANT": "a]b: c",
 	})
 	got.Warnings = nil
+	if own := got.APIs[len(got.APIs)-1]; !own.BuiltIn || own.Name != config.BuiltInAPI {
+		t.Errorf("got %s, want Gatehouse's own API", own.Name)
+	}
+	got.APIs = got.APIs[:len(got.APIs)-1]
 	want := &config.Config{
+		PublicURL: "https://gatehouse.example.com/base",
+		Registration: config.Registration{
+			Keys: "gatehouse/keys", SignIn: "okta", GroupsClaim: "teams",
+			Dynamic: config.Dynamic{Provider: "lab", Open: true, PerHour: 5, PerAddress: 2, UnusedLife: 24 * time.Hour},
+		},
 		Providers: []config.Provider{{
 			Name:           "okta",
 			Type:           config.Okta,
 			Issuer:         "https://example.okta.com/oauth2/default",
 			Secret:         "arn:aws:secretsmanager:eu-west-1:123456789012:secret:okta-AbCdEf",
+			AdminSecret:    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:okta-admin-AbCdEf",
+			AfterCreate:    config.AfterCreate{AssignGroup: "Everyone"},
 			Tokens:         config.Introspect,
 			Audiences:      []string{"api://default", "${literal}"},
 			Algorithms:     []string{"PS256", "Ed25519"},
@@ -59,16 +70,20 @@ func TestEveryKeyIsRead(t *testing.T) {
 			TokenTypes:     []string{"", "application/at+jwt"},
 			RequiredClaims: []string{"jti"},
 			RequestTimeout: 2500 * time.Millisecond,
-			Endpoints:      config.Endpoints{JWKS: "https://keys.example.com/a?b=c", Introspection: "http://127.0.0.1:8080/introspect"},
-			KeysFile:       "keys/okta.json",
-			MaxLifetime:    90 * time.Minute,
-			Leeway:         5 * time.Second,
-			CacheEntries:   5,
-			CacheMax:       30 * time.Second,
+			Endpoints: config.Endpoints{
+				JWKS: "https://keys.example.com/a?b=c", Introspection: "http://127.0.0.1:8080/introspect",
+				Registration: "https://example.okta.com/oauth2/v1/clients",
+			},
+			KeysFile:     "keys/okta.json",
+			MaxLifetime:  90 * time.Minute,
+			Leeway:       5 * time.Second,
+			CacheEntries: 5,
+			CacheMax:     30 * time.Second,
 		}, {
 			Name:                "lab",
 			Type:                config.RFC7591,
 			Issuer:              "http://[::1]:9000",
+			OpenRegistration:    true,
 			Tokens:              config.JWT,
 			InsecureAnyAudience: true,
 			Algorithms:          []string{"RS256"},
@@ -91,6 +106,9 @@ func TestEveryKeyIsRead(t *testing.T) {
 			TokenIn:      []config.Place{config.Query},
 			HTTPAnswer:   config.Simple,
 			Contract:     config.None,
+			Resource:     "https://api.example.com/orders",
+			Owners:       []string{"group:orders-team", "grace"},
+			Tiers:        []config.Tier{{Name: "trial", AutoApprove: true, Requests: 100, Per: time.Minute}, {Name: "gold"}},
 			ExposeClaims: []string{"email", "sub"},
 			Routes: []config.Route{
 				{Route: "GET /orders", Scopes: []string{"orders:read", "orders:list"}},
@@ -276,6 +294,19 @@ func TestWarnings(t *testing.T) {
 			}
 		})
 	}
+	for _, row := range registrationWarnings {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := parse(t, strings.Replace(registering, row.old, row.new, 1), nil)
+			var got []string
+			for _, w := range cfg.Warnings {
+				got = append(got, w.String())
+			}
+			if diff := cmp.Diff([]string{row.want}, got); diff != "" {
+				t.Errorf("want -, got +\n%s", diff)
+			}
+		})
+	}
 	if cfg := parse(t, minimal, nil); cfg.Warnings != nil {
 		t.Errorf("a plain file: got the warnings %v, want none", cfg.Warnings)
 	}
@@ -339,6 +370,7 @@ func TestVariables(t *testing.T) {
 var deployed = map[string]string{
 	"OIDC_ISSUER": "https://example.okta.com/oauth2/default", "OIDC_AUDIENCE": "api://default",
 	"PROVIDER_SECRET": "", "AUTHORIZER_CACHE_SECONDS": "60",
+	"ADMIN_SECRET": "gatehouse/admin", "REGISTRATION_KEYS": "gatehouse/keys", "PUBLIC_URL": "",
 }
 
 func TestTheDeployedFileIsGood(t *testing.T) {
@@ -348,7 +380,7 @@ func TestTheDeployedFileIsGood(t *testing.T) {
 	if cfg.Warnings != nil {
 		t.Errorf("got the warnings %v, want none", cfg.Warnings)
 	}
-	want := []string{"AUTHORIZER_CACHE_SECONDS", "OIDC_AUDIENCE", "OIDC_ISSUER", "PROVIDER_SECRET"}
+	want := []string{"ADMIN_SECRET", "AUTHORIZER_CACHE_SECONDS", "OIDC_AUDIENCE", "OIDC_ISSUER", "PROVIDER_SECRET", "PUBLIC_URL", "REGISTRATION_KEYS"}
 	if diff := cmp.Diff(want, config.Variables(data)); diff != "" {
 		t.Errorf("variables: want -, got +\n%s", diff)
 	}

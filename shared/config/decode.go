@@ -163,10 +163,7 @@ func (d *decoder) absent(v reflect.Value, field reflect.StructField, path string
 	if keyOf(field) == "" || d.has(at) {
 		return
 	}
-	if text, ok := field.Tag.Lookup("default"); ok {
-		// The defaults are ours, and a test decodes each of them.
-		_ = setText(v, text, field.Tag)
-	}
+	setDefaults(v, field.Tag)
 	if field.Tag.Get("required") == "" {
 		return
 	}
@@ -175,6 +172,23 @@ func (d *decoder) absent(v reflect.Value, field reflect.StructField, path string
 		return
 	}
 	d.problem(at, "is missing")
+}
+
+// setDefaults sets the default of a value that is not there, and of what it
+// consists of.
+func setDefaults(v reflect.Value, tag reflect.StructTag) {
+	if text, ok := tag.Lookup("default"); ok {
+		// The defaults are ours, and a test decodes each of them.
+		_ = setText(v, text, tag)
+	}
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	for i := range v.NumField() {
+		if f := v.Type().Field(i); keyOf(f) != "" {
+			setDefaults(v.Field(i), f.Tag)
+		}
+	}
 }
 
 // members iterates over the keys and values of a mapping, each key once.

@@ -73,6 +73,7 @@ func (d *decoder) checkProviders(providers []Provider) {
 		d.checkURL(path+".endpoints.jwks", p.Endpoints.JWKS, "#")
 		d.checkURL(path+".endpoints.introspection", p.Endpoints.Introspection, "#")
 		d.checkKeys(path, p)
+		d.checkRegistrar(path, p)
 		if p.MaxLifetime > 30*24*time.Hour {
 			d.warn(path+".maxLifetime", "is longer than 720h; a token that leaks stays good for as long")
 		}
@@ -151,16 +152,14 @@ func Loopback(host string) bool {
 }
 
 func (d *decoder) checkSecret(path string, p *Provider) {
-	switch file, isFile := strings.CutPrefix(p.Secret, "file:"); {
+	switch {
 	case d.faulty[path+".secret"]:
 	case p.Secret == "" && p.Tokens == Introspect:
 		d.problem(path+".secret", "is missing; tokens: introspect needs the secret of a client that may introspect")
 	case p.Secret == "" && p.Tokens == Auto:
 		d.warn(path+".tokens", "is auto without a secret: opaque tokens are refused")
-	case isFile && file == "":
-		d.problem(path+".secret", "names no file; write file: and its path")
-	case !isFile && (len(p.Secret) > 2048 || !consistsOf(p.Secret, "/_+=.@-:")):
-		d.problem(path+".secret", "is no ARN or name of a secret; keep the secret itself in Secrets Manager")
+	default:
+		d.checkSecretName(path+".secret", p.Secret)
 	}
 }
 

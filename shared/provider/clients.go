@@ -146,58 +146,27 @@ type registrar interface {
 	find(ctx context.Context, name string) (Client, bool, error)
 }
 
-// Registration says how clients are registered at a provider. The zero value
-// takes everything from the provider's type and metadata.
-type Registration struct {
-	// Endpoint is the client registration URL; "" means what follows from the
-	// type and the issuer, or what discovery says.
-	Endpoint string
-
-	// Secret is where the administrator's credentials are: its authorization
-	// member is sent as it is. "" means the provider's own secret.
-	Secret string
-
-	// AdminSecret is where OpenAM's administrator is: name and password as
-	// client_id and client_secret. Without it clients cannot be deleted there.
-	AdminSecret string
-
-	// AssignGroup is the group whose members may sign in to new clients, Okta
-	// only. "" assigns none; client_credentials needs none.
-	AssignGroup string
-}
-
-// EnableRegistration lets p manage clients. Nothing is fetched yet.
-func (p *Provider) EnableRegistration(c config.Provider, r Registration, env Environment) error {
-	if r.Endpoint != "" && !secureURL(r.Endpoint) {
+// EnableRegistration lets p manage clients, with the credentials of c's
+// AdminSecret. Nothing is fetched yet.
+func (p *Provider) EnableRegistration(c config.Provider, env Environment) error {
+	if c.Endpoints.Registration != "" && !secureURL(c.Endpoints.Registration) {
 		return fmt.Errorf("provider %s: the registration endpoint must be an https URL", c.Name)
 	}
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	ref := r.Secret
-	if ref == "" {
-		ref = c.Secret
-	}
 	s := newSender(env, c.RequestTimeout)
-	if ref != "" {
-		s.secret = secret.Open(ref, env.Secrets)
+	if c.AdminSecret != "" {
+		s.secret = secret.Open(c.AdminSecret, env.Secrets)
 	}
-	var admin *secret.Source
-	if r.AdminSecret != "" {
-		admin = secret.Open(r.AdminSecret, env.Secrets)
-	}
-	places := locate(c, env)
-	standard := rfc7591{sender: s, endpoint: places.registration}
-	if r.Endpoint != "" {
-		standard.endpoint = func(context.Context) (string, error) { return r.Endpoint, nil }
-	}
+	standard := rfc7591{sender: s, endpoint: locate(c, env).registration}
 	switch c.Type {
 	case config.Okta:
-		p.registrar = newOkta(c.Issuer, r, s)
+		p.registrar = newOkta(c, s)
 	case config.PingFederate:
-		p.registrar = newPingFederate(c, r, &standard)
+		p.registrar = newPingFederate(c, &standard)
 	case config.OpenAM:
-		p.registrar = newOpenAM(c, r, &standard, admin)
+		p.registrar = newOpenAM(c, &standard)
 	default:
 		p.registrar = &standard
 	}

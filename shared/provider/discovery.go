@@ -46,6 +46,9 @@ func locate(c config.Provider, env Environment) *places {
 	if c.Endpoints.Introspection != "" {
 		fixed.introspection = c.Endpoints.Introspection
 	}
+	if c.Endpoints.Registration != "" {
+		fixed.registration = c.Endpoints.Registration
+	}
 	return &places{fixed: fixed, issuer: c.Issuer, http: env.HTTP, now: env.Now}
 }
 

@@ -52,12 +52,13 @@ func FuzzAnswers(f *testing.F) {
 		}
 		for _, row := range configs {
 			c := config.Provider{Name: "idp", Type: row.kind, Issuer: "https://idp.example.com/oauth2/default", Tokens: config.Introspect, RequestTimeout: time.Minute}
+			c.Endpoints.Registration = row.endpoint
 			env := provider.Environment{HTTP: &http.Client{Transport: canned{status, body}}, Secrets: &secret.Manager{}}
 			p, err := provider.New(c, env)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := p.EnableRegistration(c, provider.Registration{Endpoint: row.endpoint}, env); err != nil {
+			if err := p.EnableRegistration(c, env); err != nil {
 				t.Fatal(err)
 			}
 			ref := provider.Client{ClientID: "a", Name: "app", GrantTypes: []string{"client_credentials"}}

@@ -28,7 +28,7 @@ const (
 // introspection is one provider's introspection endpoint and our client there.
 type introspection struct {
 	endpoint func(context.Context) (string, error)
-	secret   *secret.Source
+	secret   *secret.Source[secret.Credentials]
 	issuer   *token.Issuer
 	client   *http.Client
 	timeout  time.Duration
@@ -71,7 +71,7 @@ func (i *introspection) facts(ctx context.Context, raw string) (*token.Facts, er
 // ask sends the token and, when the provider refuses our own credentials, once
 // more with fresh ones: they may just have been rotated.
 func (i *introspection) ask(ctx context.Context, raw string) ([]byte, error) {
-	credentials, err := i.secret.Credentials(ctx)
+	credentials, err := i.secret.Get(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"gatehouse/shared/config"
 	"gatehouse/shared/strictjson"
 )
 
@@ -47,15 +48,15 @@ type okta struct {
 
 // newOkta derives everything from the organisation's URL: the registration
 // endpoint is never under an authorization server.
-func newOkta(issuer string, r Registration, s *sender) *okta {
-	base, path := issuer, ""
-	if u, err := url.Parse(issuer); err == nil {
+func newOkta(c config.Provider, s *sender) *okta {
+	base, path := c.Issuer, ""
+	if u, err := url.Parse(c.Issuer); err == nil {
 		base, path = u.Scheme+"://"+u.Host, u.Path
 	}
-	o := &okta{sender: s, clients: base + "/oauth2/v1/clients", group: r.AssignGroup}
-	if r.Endpoint != "" {
-		o.clients = strings.TrimSuffix(r.Endpoint, "/")
-		if u, err := url.Parse(r.Endpoint); err == nil {
+	o := &okta{sender: s, clients: base + "/oauth2/v1/clients", group: c.AfterCreate.AssignGroup}
+	if endpoint := c.Endpoints.Registration; endpoint != "" {
+		o.clients = strings.TrimSuffix(endpoint, "/")
+		if u, err := url.Parse(endpoint); err == nil {
 			base = u.Scheme + "://" + u.Host
 		}
 	}

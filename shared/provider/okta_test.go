@@ -38,7 +38,7 @@ type org struct {
 	secret string // path of the secret file
 }
 
-func newOrg(t *testing.T, r provider.Registration, servers ...standin.AuthorizationServer) *org {
+func newOrg(t *testing.T, group string, servers ...standin.AuthorizationServer) *org {
 	t.Helper()
 	hs := httptest.NewUnstartedServer(nil)
 	o := &org{t: t, url: "http://" + hs.Listener.Addr().String(), secret: filepath.Join(t.TempDir(), "secret.json")}
@@ -54,7 +54,7 @@ func newOrg(t *testing.T, r provider.Registration, servers ...standin.Authorizat
 	t.Cleanup(hs.Close)
 	o.Server = srv
 	o.setSecret("SSWS 00token")
-	o.Provider = o.provider(r)
+	o.Provider = o.provider(group)
 	return o
 }
 
@@ -65,13 +65,17 @@ func (o *org) setSecret(authorization string) {
 	}
 }
 
-func (o *org) provider(r provider.Registration) *provider.Provider {
+// provider returns one that assigns a group to new clients; "": none.
+func (o *org) provider(group string) *provider.Provider {
 	o.t.Helper()
-	return registering(o.t, config.Provider{Type: config.Okta, Issuer: o.url + "/oauth2/default", Secret: "file:" + o.secret}, r)
+	return registering(o.t, config.Provider{
+		Type: config.Okta, Issuer: o.url + "/oauth2/default", AdminSecret: "file:" + o.secret,
+		AfterCreate: config.AfterCreate{AssignGroup: group},
+	})
 }
 
 // registering returns a provider that registers clients.
-func registering(t *testing.T, c config.Provider, r provider.Registration) *provider.Provider {
+func registering(t *testing.T, c config.Provider) *provider.Provider {
 	t.Helper()
 	c.Name, c.Tokens, c.RequestTimeout = "idp", config.Introspect, 2*time.Second
 	env := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}}
@@ -79,7 +83,7 @@ func registering(t *testing.T, c config.Provider, r provider.Registration) *prov
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.EnableRegistration(c, r, env); err != nil {
+	if err := p.EnableRegistration(c, env); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -127,7 +131,7 @@ func names(clients []standin.Client) []string {
 
 func TestOktaClientLives(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	made, err := o.CreateClient(t.Context(), web("orders 7f3a"))
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +204,7 @@ func TestOktaApplicationTypeFollowsFromTheGrants(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			o := newOrg(t, provider.Registration{})
+			o := newOrg(t, "")
 			made, err := o.CreateClient(t.Context(), provider.Client{
 				Name: "app", GrantTypes: row.grants, TokenEndpointAuthMethod: row.method, RedirectURIs: row.redirects,
 			})
@@ -246,7 +250,7 @@ func (o *org) adminGet(path string) map[string]any {
 
 func TestMetadataNoProviderIsSent(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	for name, row := range map[string]struct {
 		change func(*provider.Client)
 		field  string
@@ -278,7 +282,7 @@ func TestMetadataNoProviderIsSent(t *testing.T) {
 
 func TestOktaNameTaken(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	if _, err := o.CreateClient(t.Context(), service("app")); err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +332,7 @@ func TestOktaAnswers(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			o := newOrg(t, provider.Registration{})
+			o := newOrg(t, "")
 			o.Break("/oauth2/v1/clients", row.fault)
 			ctx := t.Context()
 			if row.fault.Delay > 0 {
@@ -369,7 +373,7 @@ func mismatch(name string) func(error) bool {
 
 func TestF20LostAnswerIsFoundByName(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	o.Break("/oauth2/v1/clients", standin.Fault{Cut: standin.AfterEffect, Times: 1})
 	if _, err := o.CreateClient(t.Context(), service("app 7f3a")); !errors.Is(err, provider.ErrUncertain) {
 		t.Fatalf("got %v, want %v", err, provider.ErrUncertain)
@@ -385,7 +389,7 @@ func TestF20LostAnswerIsFoundByName(t *testing.T) {
 
 func TestOktaRevokedTokenDoesNotMeanThatAClientIsGone(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	made, err := o.CreateClient(t.Context(), service("app"))
 	if err != nil {
 		t.Fatal(err)
@@ -426,13 +430,16 @@ func TestF14RotatedToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		path := strings.TrimPrefix(secretFile(t, "Bearer old"), "file:")
-		c := config.Provider{Name: "idp", Type: config.RFC7591, Secret: "file:" + path, Tokens: config.Introspect, RequestTimeout: time.Second}
+		c := config.Provider{
+			Name: "idp", Type: config.RFC7591, AdminSecret: "file:" + path, Tokens: config.Introspect, RequestTimeout: time.Second,
+			Endpoints: config.Endpoints{Registration: "https://idp.example.com/register"},
+		}
 		env := provider.Environment{HTTP: &http.Client{Transport: guarded{"Bearer new"}}, Secrets: &secret.Manager{}}
 		p, err := provider.New(c, env)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.EnableRegistration(c, provider.Registration{Endpoint: "https://idp.example.com/register"}, env); err != nil {
+		if err := p.EnableRegistration(c, env); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := p.CreateClient(t.Context(), service("app")); !errors.Is(err, provider.ErrAdminCredentials) {
@@ -473,7 +480,7 @@ func TestF23RateLimit(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			o := newOrg(t, provider.Registration{})
+			o := newOrg(t, "")
 			var waited time.Duration
 			o.SetWait(func(_ context.Context, d time.Duration) error { waited += d; return nil })
 			o.Break("/oauth2/v1/clients", row.fault)
@@ -498,7 +505,7 @@ func TestF23RateLimit(t *testing.T) {
 func TestOktaGroupIsAssigned(t *testing.T) {
 	t.Parallel()
 	for _, group := range []string{"Everyone", "staff"} {
-		o := newOrg(t, provider.Registration{AssignGroup: group})
+		o := newOrg(t, group)
 		if _, err := o.CreateClient(t.Context(), web("app")); err != nil {
 			t.Fatal(err)
 		}
@@ -509,7 +516,7 @@ func TestOktaGroupIsAssigned(t *testing.T) {
 			t.Errorf("a service: got %v, %v", o.Registered("svc"), err)
 		}
 	}
-	o := newOrg(t, provider.Registration{AssignGroup: "nobody"})
+	o := newOrg(t, "nobody")
 	if _, err := o.CreateClient(t.Context(), web("app")); !errors.Is(err, provider.ErrAccessPolicy) || !strings.Contains(err.Error(), `"nobody"`) {
 		t.Errorf("a group that is not there: got %v, want %v", err, provider.ErrAccessPolicy)
 	}
@@ -520,7 +527,7 @@ func TestOktaGroupIsAssigned(t *testing.T) {
 
 func TestOktaGroupThatCannotBeAssignedLeavesAClientToUndo(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	_, err := lose(t, o, http.MethodPut).CreateClient(t.Context(), web("app"))
 	wrong, ok := errors.AsType[*provider.MismatchError](err)
 	if !ok || wrong.Field != "group" || len(o.Registered("")) != 1 || wrong.Client.ClientID != o.Registered("")[0].ID {
@@ -538,7 +545,7 @@ func TestOktaGroupThatCannotBeAssignedLeavesAClientToUndo(t *testing.T) {
 func TestOktaAccessPolicyIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, clients := range map[string][]string{"no policy": {}, "a policy that lists clients": {"somebody"}} {
-		o := newOrg(t, provider.Registration{}, standin.AuthorizationServer{ID: "default", Clients: clients})
+		o := newOrg(t, "", standin.AuthorizationServer{ID: "default", Clients: clients})
 		_, err := o.CreateClient(t.Context(), service("app"))
 		if !errors.Is(err, provider.ErrAccessPolicy) {
 			t.Fatalf("%s: got %v, want %v", name, err, provider.ErrAccessPolicy)
@@ -552,7 +559,7 @@ func TestOktaAccessPolicyIsChecked(t *testing.T) {
 			t.Errorf("%s: left behind %v", name, names(left))
 		}
 	}
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	for n := range 5 {
 		if _, err := o.CreateClient(t.Context(), service(fmt.Sprint("app", n))); err != nil {
 			t.Fatal(err)
@@ -561,7 +568,7 @@ func TestOktaAccessPolicyIsChecked(t *testing.T) {
 	if got := o.Requests(standin.Admin); got != 2 {
 		t.Errorf("five clients: %d requests for policies, want 2", got)
 	}
-	o = newOrg(t, provider.Registration{})
+	o = newOrg(t, "")
 	o.Break(standin.Admin, standin.Fault{Status: 403, Body: `{"errorCode":"E0000006"}`})
 	if _, err := o.CreateClient(t.Context(), service("app")); err != nil {
 		t.Errorf("a token that may not read policies: %v", err)
@@ -570,7 +577,7 @@ func TestOktaAccessPolicyIsChecked(t *testing.T) {
 
 func TestOktaSecretsRotate(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	first, err := o.CreateClient(t.Context(), service("app"))
 	if err != nil {
 		t.Fatal(err)
@@ -620,7 +627,7 @@ func TestOktaSecretsRotate(t *testing.T) {
 func TestOktaLostRotationDoesNotEndTheSecretInUse(t *testing.T) {
 	t.Parallel()
 	for _, rotatedBefore := range []bool{false, true} {
-		o := newOrg(t, provider.Registration{})
+		o := newOrg(t, "")
 		current, err := o.CreateClient(t.Context(), service("app"))
 		if err != nil {
 			t.Fatal(err)
@@ -652,7 +659,7 @@ func TestOktaLostRotationDoesNotEndTheSecretInUse(t *testing.T) {
 
 func TestOktaLeavesSecretsMadeElsewhereAlone(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	made, err := o.CreateClient(t.Context(), service("app"))
 	if err != nil {
 		t.Fatal(err)
@@ -678,7 +685,7 @@ func TestOktaLeavesSecretsMadeElsewhereAlone(t *testing.T) {
 // be left behind for ever.
 func TestWhatDoesNotMeanThatAClientIsGone(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	made, err := o.CreateClient(t.Context(), service("app"))
 	if err != nil {
 		t.Fatal(err)
@@ -705,7 +712,7 @@ func TestWhatDoesNotMeanThatAClientIsGone(t *testing.T) {
 
 func TestClientWithoutIDReachesNoProvider(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
+	o := newOrg(t, "")
 	for _, id := range []string{"", ".", "..", "a\nb", strings.Repeat("x", 256)} {
 		c := service("app")
 		c.ClientID = id
@@ -729,7 +736,7 @@ func TestNobodyThereMeansThatNothingWasDone(t *testing.T) {
 	t.Parallel()
 	hs := httptest.NewServer(http.NotFoundHandler())
 	hs.Close()
-	p := registering(t, config.Provider{Type: config.RFC7591, Issuer: hs.URL}, provider.Registration{Endpoint: hs.URL + "/register"})
+	p := registering(t, config.Provider{Type: config.RFC7591, Issuer: hs.URL, Endpoints: config.Endpoints{Registration: hs.URL + "/register"}})
 	_, err := p.CreateClient(t.Context(), service("app"))
 	if !errors.Is(err, provider.ErrUnavailable) || errors.Is(err, provider.ErrUncertain) {
 		t.Errorf("got %v, want %v", err, provider.ErrUnavailable)
@@ -738,8 +745,10 @@ func TestNobodyThereMeansThatNothingWasDone(t *testing.T) {
 
 func TestOktaOrganisationServerHasNoServices(t *testing.T) {
 	t.Parallel()
-	o := newOrg(t, provider.Registration{})
-	p := registering(t, config.Provider{Type: config.Okta, Issuer: o.url, Secret: "file:" + o.secret}, provider.Registration{Endpoint: o.url + "/oauth2/v1/clients"})
+	o := newOrg(t, "")
+	p := registering(t, config.Provider{
+		Type: config.Okta, Issuer: o.url, AdminSecret: "file:" + o.secret, Endpoints: config.Endpoints{Registration: o.url + "/oauth2/v1/clients"},
+	})
 	if _, err := p.CreateClient(t.Context(), service("app")); !field("grant_types")(err) {
 		t.Errorf("got %v", err)
 	}
@@ -755,15 +764,15 @@ func TestOktaOrganisationServerHasNoServices(t *testing.T) {
 func lose(t *testing.T, o *org, method string) *provider.Provider {
 	t.Helper()
 	c := config.Provider{
-		Name: "idp", Type: config.Okta, Issuer: o.url + "/oauth2/default", Secret: "file:" + o.secret,
-		Tokens: config.Introspect, RequestTimeout: 2 * time.Second,
+		Name: "idp", Type: config.Okta, Issuer: o.url + "/oauth2/default", AdminSecret: "file:" + o.secret,
+		AfterCreate: config.AfterCreate{AssignGroup: "Everyone"}, Tokens: config.Introspect, RequestTimeout: 2 * time.Second,
 	}
 	env := provider.Environment{HTTP: &http.Client{Transport: deaf(method)}, Secrets: &secret.Manager{}}
 	p, err := provider.New(c, env)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.EnableRegistration(c, provider.Registration{AssignGroup: "Everyone"}, env); err != nil {
+	if err := p.EnableRegistration(c, env); err != nil {
 		t.Fatal(err)
 	}
 	return p

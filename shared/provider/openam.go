@@ -20,23 +20,23 @@ import (
 // session and another API to delete one. PingAM, which registers at …/register,
 // needs none of this.
 //
-// Registering takes a Bearer token: the one in authorization, or one that the
-// secret's client gets by client credentials, or none where registration is
-// open.
+// The administrator's name and password are in the secret that registers, as
+// username and password. Registering itself takes a Bearer token: the one in
+// authorization, or one that the secret's client gets by client credentials, or
+// none where registration is open.
 
 // openAM registers clients at one realm.
 type openAM struct {
 	rfc7591
 
-	admin  *secret.Source // the administrator's name and password; nil: none
-	tokens string         // URL of the token endpoint
-	login  string         // URL where an administrator gets a session
-	agents string         // URL of the clients as the REST API sees them
+	tokens string // URL of the token endpoint
+	login  string // URL where an administrator gets a session
+	agents string // URL of the clients as the REST API sees them
 }
 
-func newOpenAM(c config.Provider, r Registration, standard *rfc7591, admin *secret.Source) registrar {
+func newOpenAM(c config.Provider, standard *rfc7591) registrar {
 	issuer := strings.TrimSuffix(c.Issuer, "/")
-	endpoint := r.Endpoint
+	endpoint := c.Endpoints.Registration
 	if endpoint == "" {
 		endpoint = issuer + "/connect/register"
 	}
@@ -50,7 +50,6 @@ func newOpenAM(c config.Provider, r Registration, standard *rfc7591, admin *secr
 	}
 	return &openAM{
 		rfc7591: *standard,
-		admin:   admin,
 		tokens:  issuer + "/access_token",
 		login:   base + "/json/authenticate",
 		agents:  base + "/json" + realm + "/realm-config/agents/OAuth2Client/",
@@ -58,11 +57,15 @@ func newOpenAM(c config.Provider, r Registration, standard *rfc7591, admin *secr
 }
 
 func (o *openAM) capabilities() Capabilities {
-	return Capabilities{Create: true, Read: true, Delete: o.admin != nil, Find: o.admin != nil}
+	administrator := o.sender.secret != nil
+	return Capabilities{Create: true, Read: true, Delete: administrator, Find: administrator}
 }
 
+// errNoAdministrator is a secret that lacks what deletes clients.
+var errNoAdministrator = fmt.Errorf("%w (the secret has no username and password of an administrator)", ErrAdminCredentials)
+
 // create chooses the client ID, so that a client whose creation was interrupted
-// can be found.
+// can be found. None is created that could not be deleted again.
 func (o *openAM) create(ctx context.Context, c Client) (Client, error) {
 	m := c.metadata()
 	delete(m, "scope")
@@ -100,9 +103,17 @@ func (o *openAM) authorize(ctx context.Context, request call) (call, error) {
 	if o.sender.secret == nil {
 		return request, nil
 	}
-	c, err := o.sender.secret.Credentials(ctx)
-	if err != nil || c.Authorization.Reveal() != "" {
-		return request, err
+	c, err := o.sender.secret.Get(ctx)
+	switch {
+	case err != nil:
+		return request, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case c.Username == "":
+		return request, errNoAdministrator
+	case c.Authorization.Reveal() != "":
+		return request, nil
+	case c.ClientID == "":
+		request.bare = true // registration is open
+		return request, nil
 	}
 	basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ClientID) + ":" + url.QueryEscape(c.ClientSecret.Reveal())))
 	asking := call{
@@ -181,13 +192,16 @@ func (o *openAM) agent(ctx context.Context, method, id string) (bool, error) {
 
 // session signs the administrator in.
 func (o *openAM) session(ctx context.Context) (string, error) {
-	c, err := o.admin.Credentials(ctx)
+	c, err := o.sender.secret.Get(ctx)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	if c.Username == "" {
+		return "", errNoAdministrator
+	}
 	r, err := o.sender.send(ctx, call{
 		method: http.MethodPost, url: o.login, bare: true, general: true,
-		header: http.Header{"X-Openam-Username": {c.ClientID}, "X-Openam-Password": {c.ClientSecret.Reveal()}},
+		header: http.Header{"X-Openam-Username": {c.Username}, "X-Openam-Password": {c.Password.Reveal()}},
 	})
 	if err != nil {
 		return "", fmt.Errorf("%w: no administrator's session", ErrUnavailable)

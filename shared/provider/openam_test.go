@@ -18,25 +18,26 @@ import (
 	"gatehouse/shared/token"
 )
 
-// clientFile writes a secret that holds a client, or a name and a password.
-func clientFile(t *testing.T, id, password string) string {
+// adminFile writes a secret that holds an administrator's sign-in and whatever
+// else registers.
+func adminFile(t *testing.T, password, more string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "secret.json")
-	if err := os.WriteFile(path, fmt.Appendf(nil, `{"client_id":%q,"client_secret":%q}`, id, password), 0o600); err != nil {
+	if err := os.WriteFile(path, fmt.Appendf(nil, `{"username":"amadmin","password":%q%s}`, password, more), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return "file:" + path
 }
 
-func newOpenAM(t *testing.T, o standin.OpenAM, r provider.Registration, secret string) plain {
+func newOpenAM(t *testing.T, o standin.OpenAM, adminSecret string) plain {
 	t.Helper()
 	srv, url := serveStandin(t, func(url string) (*standin.Server, error) {
 		o.URL, o.User, o.Password = url, "amadmin", "p w"
 		o.Clients = []standin.Client{{ID: "gatehouse", Secret: "s3cret", GrantTypes: []string{standin.ClientCredentials}}}
 		return standin.NewOpenAM(o)
 	})
-	c := config.Provider{Type: config.OpenAM, Issuer: url + "/openam/oauth2", Secret: secret}
-	return plain{Server: srv, Provider: registering(t, c, r), url: url, token: url + "/openam/oauth2/access_token"}
+	c := config.Provider{Type: config.OpenAM, Issuer: url + "/openam/oauth2", AdminSecret: adminSecret}
+	return plain{Server: srv, Provider: registering(t, c), url: url, token: url + "/openam/oauth2/access_token"}
 }
 
 func TestOpenAMClientLives(t *testing.T) {
@@ -44,7 +45,7 @@ func TestOpenAMClientLives(t *testing.T) {
 	for name, o := range map[string]standin.OpenAM{"opaque tokens": {Open: true}, "stateless tokens": {Open: true, Stateless: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newOpenAM(t, o, provider.Registration{AdminSecret: clientFile(t, "amadmin", "p w")}, "")
+			s := newOpenAM(t, o, adminFile(t, "p w", ""))
 			asked := web("app 7f3a")
 			asked.Scope, asked.JWKS = "orders:read", []byte(`{"keys":[]}`)
 			made, err := s.CreateClient(t.Context(), asked)
@@ -80,32 +81,37 @@ func TestOpenAMClientLives(t *testing.T) {
 
 func TestOpenAMSaysWhatItCannotDo(t *testing.T) {
 	t.Parallel()
-	s := newOpenAM(t, standin.OpenAM{Open: true}, provider.Registration{}, "")
+	s := newOpenAM(t, standin.OpenAM{Open: true}, "")
 	if can := s.Capabilities(); can.Update || can.Delete || can.Find || can.Rotate || !can.Create || !can.Read {
 		t.Errorf("without an administrator: %+v", can)
 	}
 	if err := s.DeleteClient(t.Context(), provider.Client{ClientID: "a"}); !errors.Is(err, provider.ErrUnsupported) {
 		t.Errorf("got %v, want %v", err, provider.ErrUnsupported)
 	}
-	s = newOpenAM(t, standin.OpenAM{}, provider.Registration{AdminSecret: clientFile(t, "amadmin", "wrong")}, clientFile(t, "gatehouse", "wrong"))
+	s = newOpenAM(t, standin.OpenAM{}, adminFile(t, "wrong", `,"client_id":"gatehouse","client_secret":"wrong"`))
 	if err := s.DeleteClient(t.Context(), provider.Client{ClientID: "a"}); !errors.Is(err, provider.ErrAdminCredentials) {
 		t.Errorf("a wrong password: got %v, want %v", err, provider.ErrAdminCredentials)
 	}
 	if _, err := s.CreateClient(t.Context(), service("svc")); !errors.Is(err, provider.ErrAdminCredentials) {
 		t.Errorf("a wrong secret: got %v, want %v", err, provider.ErrAdminCredentials)
 	}
-	s = newOpenAM(t, standin.OpenAM{}, provider.Registration{}, secretFile(t, "Bearer stale"))
+	s = newOpenAM(t, standin.OpenAM{}, adminFile(t, "p w", `,"authorization":"Bearer stale"`))
 	if _, err := s.CreateClient(t.Context(), service("svc")); !errors.Is(err, provider.ErrAdminCredentials) {
 		t.Errorf("a stale token: got %v, want %v", err, provider.ErrAdminCredentials)
 	}
-	if _, err := newOpenAM(t, standin.OpenAM{}, provider.Registration{}, "").CreateClient(t.Context(), service("svc")); !errors.Is(err, provider.ErrAdminCredentials) {
+	s = newOpenAM(t, standin.OpenAM{}, adminFile(t, "p w", ""))
+	if _, err := s.CreateClient(t.Context(), service("svc")); !errors.Is(err, provider.ErrAdminCredentials) {
 		t.Errorf("no token: got %v, want %v", err, provider.ErrAdminCredentials)
+	}
+	s = newOpenAM(t, standin.OpenAM{Open: true}, secretFile(t, "Bearer token"))
+	if _, err := s.CreateClient(t.Context(), service("svc")); !errors.Is(err, provider.ErrAdminCredentials) || len(s.Registered("svc")) > 0 {
+		t.Errorf("nobody to delete it again: got %v and %v, want %v and no client", err, s.Registered("svc"), provider.ErrAdminCredentials)
 	}
 }
 
 func TestOpenAMRegistersWithATokenOfItsOwn(t *testing.T) {
 	t.Parallel()
-	s := newOpenAM(t, standin.OpenAM{}, provider.Registration{}, clientFile(t, "gatehouse", "s3cret"))
+	s := newOpenAM(t, standin.OpenAM{}, adminFile(t, "p w", `,"client_id":"gatehouse","client_secret":"s3cret"`))
 	asked := service("svc")
 	if made, err := s.CreateClient(t.Context(), asked); err != nil || tokenStatus(t, s.token, made) != 200 {
 		t.Errorf("got %+v, %v", made, err)
@@ -114,7 +120,7 @@ func TestOpenAMRegistersWithATokenOfItsOwn(t *testing.T) {
 
 func TestOpenAMTokenInfo(t *testing.T) {
 	t.Parallel()
-	s := newOpenAM(t, standin.OpenAM{Stateless: true}, provider.Registration{}, "")
+	s := newOpenAM(t, standin.OpenAM{Stateless: true}, "")
 	p, err := provider.New(config.Provider{
 		Name: "am", Type: config.OpenAM, Issuer: s.url + "/openam/oauth2", Secret: secretFile(t, "unused"), Tokens: config.Introspect,
 		InsecureAnyAudience: true, RequestTimeout: 2 * time.Second, ClientIDClaims: []string{"client_id"}, ScopeClaims: []string{"scope"},

@@ -24,11 +24,11 @@ import (
 // own for everything, and lets the caller choose client ID and secret. An
 // endpoint under /pf-ws/ means the service.
 
-func newPingFederate(c config.Provider, r Registration, standard *rfc7591) registrar {
-	if u, err := url.Parse(r.Endpoint); err == nil && strings.HasPrefix(u.Path, "/pf-ws/") {
-		return &pingFederate{sender: standard.sender, clients: strings.TrimSuffix(r.Endpoint, "/")}
+func newPingFederate(c config.Provider, standard *rfc7591) registrar {
+	if u, err := url.Parse(c.Endpoints.Registration); err == nil && strings.HasPrefix(u.Path, "/pf-ws/") {
+		return &pingFederate{sender: standard.sender, clients: strings.TrimSuffix(c.Endpoints.Registration, "/")}
 	}
-	if r.Endpoint == "" {
+	if c.Endpoints.Registration == "" {
 		endpoint := strings.TrimSuffix(c.Issuer, "/") + "/as/clients.oauth2"
 		standard.endpoint = func(context.Context) (string, error) { return endpoint, nil }
 	}

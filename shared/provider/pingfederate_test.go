@@ -31,8 +31,8 @@ func newPing(t *testing.T, endpoint, authorization string) plain {
 	if endpoint != "" {
 		endpoint = url + endpoint
 	}
-	c := config.Provider{Type: config.PingFederate, Issuer: url, Secret: secretFile(t, authorization)}
-	return plain{Server: srv, Provider: registering(t, c, provider.Registration{Endpoint: endpoint}), url: url, token: url + "/as/token.oauth2"}
+	c := config.Provider{Type: config.PingFederate, Issuer: url, AdminSecret: secretFile(t, authorization), Endpoints: config.Endpoints{Registration: endpoint}}
+	return plain{Server: srv, Provider: registering(t, c), url: url, token: url + "/as/token.oauth2"}
 }
 
 const (

@@ -36,6 +36,7 @@ type Provider struct {
 	CacheEntries int           // 0: its tokens are not remembered
 	CacheMax     time.Duration // how long they are, at most; 0: until exp
 
+	places        *places
 	introspection *introspection // nil: the provider is not asked about tokens
 	registrar     registrar      // nil: clients are not registered there
 }
@@ -46,6 +47,10 @@ type Environment struct {
 	Secrets *secret.Manager  // where secret ARNs lead
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger     // for key fetches that fail; nil: nobody
+
+	// LastGood returns the keys that a provider served before, and when, for a
+	// process that starts while it is down; nil: there are none.
+	LastGood func(ctx context.Context, provider string) (set []byte, fetched time.Time, err error)
 }
 
 // New returns the provider that c describes. Nothing is fetched yet.
@@ -60,6 +65,7 @@ func New(c config.Provider, env Environment) (*Provider, error) {
 	}
 	p := &Provider{
 		Name:         c.Name,
+		places:       places,
 		Tokens:       c.Tokens,
 		CacheEntries: c.CacheEntries,
 		CacheMax:     c.CacheMax,
@@ -107,6 +113,9 @@ func keySet(c config.Provider, env Environment, places *places) (*token.KeySet, 
 	}
 	if !c.KeysOnly {
 		source.URL = places.jwks
+	}
+	if env.LastGood != nil {
+		source.LastGood = func(ctx context.Context) ([]byte, time.Time, error) { return env.LastGood(ctx, c.Name) }
 	}
 	if c.KeysFile != "" {
 		file, err := os.ReadFile(c.KeysFile)

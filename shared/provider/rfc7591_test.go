@@ -53,8 +53,8 @@ func newPlain(t *testing.T, q standin.Quirks) plain {
 	srv, url := serveStandin(t, func(url string) (*standin.Server, error) {
 		return standin.NewRFC7591(standin.RFC7591{URL: url, InitialToken: "iat", Quirks: q})
 	})
-	c := config.Provider{Type: config.RFC7591, Issuer: url, Secret: secretFile(t, "Bearer iat")}
-	return plain{Server: srv, Provider: registering(t, c, provider.Registration{}), url: url, token: url + "/token"}
+	c := config.Provider{Type: config.RFC7591, Issuer: url, AdminSecret: secretFile(t, "Bearer iat")}
+	return plain{Server: srv, Provider: registering(t, c), url: url, token: url + "/token"}
 }
 
 func newKeycloak(t *testing.T) plain {
@@ -62,8 +62,8 @@ func newKeycloak(t *testing.T) plain {
 	srv, url := serveStandin(t, func(url string) (*standin.Server, error) {
 		return standin.NewKeycloak(standin.Keycloak{URL: url, InitialToken: "iat"})
 	})
-	c := config.Provider{Type: config.Keycloak, Issuer: url + "/realms/demo", Secret: secretFile(t, "Bearer iat")}
-	return plain{Server: srv, Provider: registering(t, c, provider.Registration{}), url: url, token: url + "/realms/demo/protocol/openid-connect/token"}
+	c := config.Provider{Type: config.Keycloak, Issuer: url + "/realms/demo", AdminSecret: secretFile(t, "Bearer iat")}
+	return plain{Server: srv, Provider: registering(t, c), url: url, token: url + "/realms/demo/protocol/openid-connect/token"}
 }
 
 // TestRegistrationServers takes a client through its life at servers that
@@ -162,8 +162,8 @@ func TestInitialAccessTokenThatIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, q := range map[string]standin.Quirks{"with a body": {}, "without": {EmptyErrors: true}} {
 		s := newPlain(t, q)
-		c := config.Provider{Type: config.RFC7591, Issuer: s.url, Secret: secretFile(t, "Bearer stale")}
-		p := registering(t, c, provider.Registration{})
+		c := config.Provider{Type: config.RFC7591, Issuer: s.url, AdminSecret: secretFile(t, "Bearer stale")}
+		p := registering(t, c)
 		if _, err := p.CreateClient(t.Context(), service("svc")); !errors.Is(err, provider.ErrAdminCredentials) {
 			t.Errorf("%s: got %v, want %v", name, err, provider.ErrAdminCredentials)
 		}
@@ -175,7 +175,7 @@ func TestOpenRegistrationNeedsNoSecret(t *testing.T) {
 	_, url := serveStandin(t, func(url string) (*standin.Server, error) {
 		return standin.NewRFC7591(standin.RFC7591{URL: url, Quirks: standin.Quirks{Unmanaged: true}})
 	})
-	p := registering(t, config.Provider{Type: config.RFC7591, Issuer: url}, provider.Registration{Endpoint: url + "/register"})
+	p := registering(t, config.Provider{Type: config.RFC7591, Issuer: url, Endpoints: config.Endpoints{Registration: url + "/register"}})
 	c, err := p.CreateClient(t.Context(), service("svc"))
 	if err != nil || tokenStatus(t, url+"/token", c) != 200 {
 		t.Errorf("got %+v, %v", c, err)

@@ -31,8 +31,8 @@ const (
 // sender sends requests to one provider's administration.
 type sender struct {
 	client  *http.Client
-	secret  *secret.Source // nil: registration is open
-	timeout time.Duration  // of one request
+	secret  *secret.Source[secret.Credentials] // nil: registration is open
+	timeout time.Duration                      // of one request
 	now     func() time.Time
 	wait    func(context.Context, time.Duration) error
 }
@@ -119,7 +119,7 @@ func (s *sender) credentials(ctx context.Context, c call) (secret.Credentials, e
 	if !c.asAdmin() || s.secret == nil {
 		return secret.Credentials{}, nil
 	}
-	return s.secret.Credentials(ctx)
+	return s.secret.Get(ctx)
 }
 
 // refusesAdmin reports whether r is about the credentials that c is sent with. A

@@ -17,12 +17,16 @@ type clientAnswer struct {
 	Secret        string   `json:"client_secret,omitempty"`
 	SecretExpires *int64   `json:"client_secret_expires_at,omitempty"` // there with a secret; 0: never
 	Name          string   `json:"client_name"`
+	Description   string   `json:"description,omitempty"` // not in RFC 7591, but what is registered is answered
 	URI           string   `json:"client_uri,omitempty"`
 	RedirectURIs  []string `json:"redirect_uris"`
 	GrantTypes    []string `json:"grant_types"`
 	ResponseTypes []string `json:"response_types"`
 	AuthMethod    string   `json:"token_endpoint_auth_method"`
 	Scope         string   `json:"scope,omitempty"`
+
+	JWKSURI string          `json:"jwks_uri,omitempty"`
+	JWKS    json.RawMessage `json:"jwks,omitempty"`
 
 	RegistrationToken string `json:"registration_access_token,omitempty"`
 	RegistrationURI   string `json:"registration_client_uri,omitempty"`
@@ -31,8 +35,9 @@ type clientAnswer struct {
 // answerFor is the client of a, and its secret if that is to be shown.
 func answerFor(a registry.Application, secretText string) clientAnswer {
 	c := clientAnswer{
-		ClientID: a.ClientID, IssuedAt: a.Created.Unix(), Name: a.Name, URI: a.URI, RedirectURIs: list(a.RedirectURIs),
+		ClientID: a.ClientID, IssuedAt: a.Created.Unix(), Name: a.Name, Description: a.Description, URI: a.URI, RedirectURIs: list(a.RedirectURIs),
 		GrantTypes: list(a.GrantTypes), ResponseTypes: list(a.ResponseTypes), AuthMethod: a.AuthMethod, Scope: a.Scope,
+		JWKSURI: a.JWKSURI, JWKS: a.JWKS,
 	}
 	if secretText != "" {
 		never := int64(0)
@@ -53,11 +58,10 @@ type applicationAnswer struct {
 	Provider string `json:"provider"`
 	clientAnswer
 
-	Description string           `json:"description,omitempty"`
-	State       registry.State   `json:"state"`
-	Created     time.Time        `json:"created"`
-	Updated     time.Time        `json:"updated,omitzero"`
-	Contracts   []contractAnswer `json:"contracts,omitempty"`
+	State     registry.State   `json:"state"`
+	Created   time.Time        `json:"created"`
+	Updated   time.Time        `json:"updated,omitzero"`
+	Contracts []contractAnswer `json:"contracts,omitempty"`
 
 	// OldSecret says until when the secret before works, after a rotation.
 	OldSecret string `json:"previous_client_secret,omitempty"`
@@ -65,7 +69,7 @@ type applicationAnswer struct {
 
 func answerForOwner(a registry.Application, secretText string) applicationAnswer {
 	return applicationAnswer{
-		ID: a.ID, Provider: a.Provider, clientAnswer: answerFor(a, secretText), Description: a.Description,
+		ID: a.ID, Provider: a.Provider, clientAnswer: answerFor(a, secretText),
 		State: a.State, Created: a.Created, Updated: a.Updated,
 	}
 }

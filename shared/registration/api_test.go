@@ -2,10 +2,13 @@ package registration_test
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,6 +20,7 @@ type api struct {
 	*site
 
 	t   *testing.T
+	ctx context.Context // of requests; nil: the test's
 	log bytes.Buffer
 }
 
@@ -30,6 +34,8 @@ type request struct {
 	method, path, body string
 	header             map[string]string
 	authorizer         map[string]string
+	address            string // of the sender
+	lenient            bool   // it may succeed though the document does not allow it
 }
 
 // answer is what came back.
@@ -43,6 +49,11 @@ type answer struct {
 func (a answer) string(name string) string {
 	s, _ := a.body[name].(string)
 	return s
+}
+
+func (a answer) list(name string) []any {
+	l, _ := a.body[name].([]any)
+	return l
 }
 
 var (
@@ -63,7 +74,10 @@ func (a *api) call(r request) answer {
 	for name, value := range r.header {
 		headers[strings.ToLower(name)] = value
 	}
-	context := map[string]any{"http": map[string]any{"method": r.method, "sourceIp": "192.0.2.7"}}
+	context := map[string]any{
+		"apiId": "a1", "stage": "$default", "domainName": "a1.execute-api.eu-west-1.amazonaws.com",
+		"http": map[string]any{"method": r.method, "sourceIp": cmp.Or(r.address, "192.0.2.7")},
+	}
 	if r.authorizer != nil {
 		context["authorizer"] = map[string]any{"lambda": r.authorizer}
 	}
@@ -74,7 +88,7 @@ func (a *api) call(r request) answer {
 		a.t.Fatal(err)
 	}
 	edge := apigw.HTTP{Handler: a.Handler(), Log: slog.New(slog.NewJSONHandler(&a.log, nil)), Now: a.clock.Now}
-	out, err := edge.Invoke(a.t.Context(), event)
+	out, err := edge.Invoke(cmp.Or(a.ctx, a.t.Context()), event)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -95,8 +109,13 @@ func (a *api) call(r request) answer {
 			a.t.Fatalf("%s: %v", response.Body, err)
 		}
 	}
-	if got.header.Get("Cache-Control") != "no-store" {
+	if r.path != "/openapi.json" && got.header.Get("Cache-Control") != "no-store" {
 		a.t.Errorf("%s %s: Cache-Control is %q", r.method, path, got.header.Get("Cache-Control"))
+	}
+	d := openDocument(a.t)
+	met.Store(d.pattern(r.http(headers))+" "+strconv.Itoa(got.status), true)
+	if err := d.check(r, headers, got); err != nil {
+		a.t.Errorf("%s %s %.200s: the answer %d %s is not as openapi.yaml has it: %v", r.method, r.path, r.body, got.status, got.text, err)
 	}
 	return got
 }

@@ -1,14 +1,11 @@
 package registration
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"time"
 
-	"gatehouse/shared/provider"
 	"gatehouse/shared/registry"
 	"gatehouse/shared/strictjson"
 )
@@ -40,8 +37,8 @@ func (s *Service) postApplication(w http.ResponseWriter, r *http.Request, c Call
 	if err != nil {
 		return err
 	}
-	if req.Provider == "" && len(s.Providers) == 1 {
-		req.Provider = s.Providers[0].Name
+	if req.Provider == "" {
+		req.Provider = s.onlyRegistrar()
 	}
 	done, err := s.Register(r.Context(), c, req)
 	if err != nil {
@@ -49,9 +46,25 @@ func (s *Service) postApplication(w http.ResponseWriter, r *http.Request, c Call
 	}
 	answer := answerForOwner(done.Application, done.Secret.Reveal())
 	answer.Contracts = answerForContracts(done.Contracts)
-	w.Header().Set("Location", s.PublicURL+"/applications/"+url.PathEscape(done.Application.ID))
+	w.Header().Set("Location", s.base(r)+"/applications/"+url.PathEscape(done.Application.ID))
 	writeJSON(w, http.StatusCreated, answer)
 	return nil
+}
+
+// onlyRegistrar is the name of the provider where clients are registered, "" if
+// there are several.
+func (s *Service) onlyRegistrar() string {
+	name := ""
+	for _, p := range s.Providers {
+		switch {
+		case !p.Capabilities().Create:
+		case name != "":
+			return ""
+		default:
+			name = p.Name
+		}
+	}
+	return name
 }
 
 func readAccess(d *strictjson.Decoder) (Access, error) {
@@ -147,6 +160,28 @@ func (s *Service) postSecret(w http.ResponseWriter, r *http.Request, c Caller) e
 		answer.OldSecret = "stopped working at " + s.now().UTC().Format(time.RFC3339)
 	}
 	writeJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+// deletePreviousSecret ends the secret that the last rotation replaced.
+func (s *Service) deletePreviousSecret(w http.ResponseWriter, r *http.Request, c Caller) error {
+	if err := s.RetireSecret(r.Context(), c, r.PathValue("id")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Service) listAudits(w http.ResponseWriter, r *http.Request, c Caller) error {
+	page, err := pageOf(r)
+	if err != nil {
+		return err
+	}
+	all, next, err := s.Audits(r.Context(), c, r.PathValue("id"), page)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"audits": append([]registry.Audit{}, all...), "next": next})
 	return nil
 }
 
@@ -257,50 +292,4 @@ func (s *Service) patchRequest(w http.ResponseWriter, r *http.Request, c Caller)
 	}
 	writeJSON(w, http.StatusOK, answerForContract(contract))
 	return nil
-}
-
-// providerAnswer is what a provider can do and, for administrators, whether it
-// does.
-type providerAnswer struct {
-	Name   string `json:"name"`
-	Rotate bool   `json:"rotates_secrets"`
-	Two    bool   `json:"two_secrets"`
-	Update bool   `json:"updates_clients"`
-
-	Keys         string `json:"keys,omitempty"`
-	Registration string `json:"registration,omitempty"`
-}
-
-func (s *Service) listProviders(w http.ResponseWriter, r *http.Request, c Caller) error {
-	all := make([]providerAnswer, len(s.Providers))
-	for n, p := range s.Providers {
-		can := p.Capabilities()
-		all[n] = providerAnswer{Name: p.Name, Rotate: can.Rotate, Two: can.TwoSecrets, Update: can.Update}
-		if c.Admin {
-			all[n].Keys, all[n].Registration = health(r.Context(), p)
-		}
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"providers": all})
-	return nil
-}
-
-// health asks p for its keys, and for a client that is not there.
-func health(ctx context.Context, p *provider.Provider) (keys, registrar string) {
-	keys, registrar = "ok", "unknown"
-	if err := p.Warm(ctx); err != nil {
-		keys = "unavailable"
-	}
-	if !p.Capabilities().Find {
-		return keys, registrar
-	}
-	_, _, err := p.FindClient(ctx, "health "+registry.NewID())
-	switch {
-	case err == nil:
-		registrar = "ok"
-	case errors.Is(err, provider.ErrAdminCredentials):
-		registrar = "credentials refused"
-	default:
-		registrar = "unavailable"
-	}
-	return keys, registrar
 }

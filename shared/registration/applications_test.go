@@ -1,6 +1,10 @@
 package registration_test
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -194,14 +198,152 @@ func TestProviderFaultsLeaveNothingBehind(t *testing.T) {
 func TestProvidersTellTheirHealthToAdministrators(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	if got := a.want(200, request{method: "GET", path: "/providers", authorizer: asAda}); strings.Contains(got.text, "registration") {
-		t.Errorf("got %s", got.text)
+	health := func(who map[string]string) string {
+		t.Helper()
+		text := a.want(200, request{method: "GET", path: "/providers", authorizer: who}).text
+		_, okta, _ := strings.Cut(text, `"name":"okta"`)
+		okta, _, _ = strings.Cut(okta, `"name":"plain"`)
+		_, registered, _ := strings.Cut(okta, `"registration":`)
+		return registered
 	}
-	if got := a.want(200, request{method: "GET", path: "/providers", authorizer: asAdmin}); !strings.Contains(got.text, `"registration":"ok"`) {
-		t.Errorf("got %s", got.text)
+	if got := health(asAda); got != "" {
+		t.Errorf("got %s", got)
+	}
+	const well = `{"status":"ok","last_ok":"2026-11-01T08:00:00Z"}`
+	if got := health(asAdmin); !strings.HasPrefix(got, well) {
+		t.Errorf("got %s", got)
 	}
 	a.org.SetAPIToken("")
-	if got := a.want(200, request{method: "GET", path: "/providers", authorizer: asAdmin}); !strings.Contains(got.text, `"registration":"credentials refused"`) {
+	if got := health(asAdmin); !strings.HasPrefix(got, well) {
+		t.Errorf("got %s, want what was found a moment ago", got)
+	}
+	a.clock.Advance(time.Minute)
+	if got := health(asAdmin); !strings.HasPrefix(got, `{"status":"credentials refused","last_ok":"2026-11-01T08:00:00Z","advice":"renew`) {
+		t.Errorf("got %s", got)
+	}
+	kept, err := a.Store.Health(t.Context(), "okta")
+	if err != nil || kept.Checks["registration"] != "credentials refused" {
+		t.Errorf("kept %+v, %v", kept, err)
+	}
+}
+
+func TestAnApplicationWithKeysOfItsOwn(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	const key = `{"kty":"EC","crv":"P-256","kid":"1","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`
+	body := `{"provider":"okta","client_name":"Reports","grant_types":["client_credentials"],"token_endpoint_auth_method":"private_key_jwt",` +
+		`"jwks": {"keys": [` + key + `]}}`
+	made := a.want(201, request{method: "POST", path: "/applications", body: body, authorizer: asAda})
+	if made.body["client_secret"] != nil || !strings.Contains(made.text, `"jwks":{"keys":[`+key+`]}`) {
+		t.Errorf("got %s", made.text)
+	}
+	path := "/applications/" + made.string("id")
+	a.want(409, request{method: "POST", path: path + "/secret", authorizer: asAda})
+	for name, uri := range map[string]string{
+		"plain http": "http://keys.example.com/", "this machine": "https://localhost/keys", "an address": "https://10.0.0.1/", "IPv6": "https://[::1]/",
+		"a number": "https://127.1/", "a name of this machine": "https://a.localhost/", "a user": "https://a@keys.example.com/", "a fragment": "https://keys.example.com/#a",
+	} {
+		got := a.want(400, request{method: "PATCH", path: path, body: `{"jwks":null,"jwks_uri":"` + uri + `"}`, authorizer: asAda})
+		if got.string("field") != "jwks_uri" {
+			t.Errorf("%s: got %s", name, got.text)
+		}
+	}
+	got := a.want(200, request{method: "PATCH", path: path, body: `{"jwks":null,"jwks_uri":"https://keys.example.com/app"}`, authorizer: asAda})
+	if got.body["jwks"] != nil || got.string("jwks_uri") != "https://keys.example.com/app" {
 		t.Errorf("got %s", got.text)
+	}
+	a.unchanged("keys", 1)
+}
+
+func TestThePreviousSecretEndsWhenItIsTold(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	made := a.application()
+	path := "/applications/" + made.string("id")
+	works := func(secret string) bool {
+		t.Helper()
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, org+"/oauth2/default/v1/token", strings.NewReader("grant_type=client_credentials&scope=orders:read"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth(made.string("client_id"), secret)
+		a.org.ServeHTTP(w, r)
+		return w.Code == http.StatusOK
+	}
+	a.clock.Advance(time.Second)
+	a.want(204, request{method: "DELETE", path: path + "/secret/previous", authorizer: asAda}) // there is none
+	a.clock.Advance(time.Second)
+	rotated := a.want(200, request{method: "POST", path: path + "/secret", authorizer: asAda})
+	if !works(made.string("client_secret")) || !works(rotated.string("client_secret")) {
+		t.Error("after a rotation both secrets should work")
+	}
+	a.clock.Advance(time.Second)
+	a.want(204, request{method: "DELETE", path: path + "/secret/previous", authorizer: asAda})
+	if works(made.string("client_secret")) || !works(rotated.string("client_secret")) {
+		t.Error("the new secret alone should work")
+	}
+	a.want(404, request{method: "DELETE", path: path + "/secret/previous", authorizer: asMal})
+	var whats []string
+	for _, one := range a.want(200, request{method: "GET", path: path + "/audits", authorizer: asAda}).list("audits") {
+		audit, _ := one.(map[string]any)
+		whats = append(whats, fmt.Sprint(audit["what"]))
+	}
+	want := []string{"application.created", "application.previous_secret_ended", "application.secret_rotated", "application.previous_secret_ended"}
+	if !slices.Equal(whats, want) {
+		t.Errorf("got the audits %v, want %v", whats, want)
+	}
+	a.want(404, request{method: "GET", path: path + "/audits", authorizer: asMal})
+}
+
+// TestTokensOfApplicationsOpenNothing: whatever scope a registered client can get
+// at its provider, it does not get in here with it.
+func TestTokensOfApplicationsOpenNothing(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	made := a.application()
+	for _, who := range []map[string]string{
+		{"sub": made.string("client_id"), "client_id": made.string("client_id"), "scope": "gatehouse:admin"},
+		{"sub": "ada", "client_id": made.string("client_id"), "scope": "gatehouse:applications"},
+	} {
+		for _, path := range []string{"/applications", "/applications/" + made.string("id"), "/apis", "/apis/orders", "/providers"} {
+			a.want(403, request{method: "GET", path: path, authorizer: who})
+		}
+	}
+	a.want(200, request{method: "GET", path: "/applications", authorizer: map[string]string{"sub": "ada", "client_id": "cli", "scope": "gatehouse:applications"}})
+}
+
+// TestARevokedOwnerDoesNotApproveThemselves: neither a new application nor a
+// deleted one is the way around a revocation.
+func TestARevokedOwnerDoesNotApproveThemselves(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	register := func(who map[string]string) answer {
+		t.Helper()
+		return a.want(201, request{method: "POST", path: "/applications", authorizer: who, body: strings.Replace(orders, "gold", "trial", 1)})
+	}
+	status := func(r answer) string {
+		contract, _ := r.list("contracts")[0].(map[string]any)
+		return fmt.Sprint(contract["status"])
+	}
+	first := register(asAda)
+	if status(first) != "approved" {
+		t.Fatalf("got %s", first.text)
+	}
+	at := "/apis/orders/contracts/" + first.string("client_id")
+	a.want(200, request{method: "PATCH", path: at, body: `{"status":"revoked"}`, authorizer: asTeam})
+	if second := register(asAda); status(second) != "pending" {
+		t.Errorf("got %s, want it to wait for an owner of the API", second.text)
+	}
+	if other := register(asMal); status(other) != "approved" {
+		t.Errorf("another developer: got %s", other.text)
+	}
+	a.want(204, request{method: "DELETE", path: "/applications/" + first.string("id"), authorizer: asAda})
+	third := register(asAda)
+	if status(third) != "pending" {
+		t.Errorf("got %s, want it to wait still", third.text)
+	}
+	mine := "/applications/" + third.string("id") + "/contracts"
+	a.want(204, request{method: "DELETE", path: mine + "/orders", authorizer: asAda})
+	if again := a.want(201, request{method: "POST", path: mine, body: `{"api":"orders","tier":"trial"}`, authorizer: asAda}); again.string("status") != "pending" {
+		t.Errorf("got %s, want it to wait even so", again.text)
 	}
 }

@@ -23,6 +23,7 @@ func (s *Service) Read(ctx context.Context, c Caller, id string) (registry.Appli
 	if !c.Admin && !c.owns(a.Owner) {
 		return registry.Application{}, noApplication()
 	}
+	logged(ctx, a)
 	return a, nil
 }
 
@@ -105,7 +106,7 @@ func (s *Service) finishUpdate(ctx context.Context, who string, i registry.Inten
 	what := "application.updated"
 	if mismatch, ok := errors.AsType[*provider.MismatchError](err); ok {
 		// Carried out, but not as asked: put back what was there.
-		if err := s.learn(&i.Application, mismatch.Client); err != nil {
+		if err := s.learn(ctx, &i.Application, mismatch.Client); err != nil {
 			return Changed{}, errors.Join(errLeft, err)
 		}
 		if i, err = s.Store.Advance(ctx, i); err != nil {
@@ -124,7 +125,7 @@ func (s *Service) finishUpdate(ctx context.Context, who string, i registry.Inten
 	} else if err != nil {
 		return Changed{}, err
 	}
-	if err := s.learn(&a, made); err != nil {
+	if err := s.learn(ctx, &a, made); err != nil {
 		return Changed{}, errors.Join(errLeft, err)
 	}
 	i.Application = a
@@ -141,7 +142,7 @@ func (s *Service) callUpdate(ctx context.Context, i registry.Intent, a registry.
 	if err != nil {
 		return provider.Client{}, err
 	}
-	c, err := s.client(a)
+	c, err := s.client(ctx, a)
 	if err != nil {
 		return provider.Client{}, err
 	}
@@ -159,8 +160,8 @@ func (s *Service) RotateSecret(ctx context.Context, c Caller, id string) (Change
 	if err != nil {
 		return Changed{}, err
 	}
-	if a.AuthMethod == publicClient {
-		return Changed{}, conflict("a public client has no secret; set token_endpoint_auth_method first")
+	if !hasSecret(a.AuthMethod) {
+		return Changed{}, conflict("a client that authenticates by " + a.AuthMethod + " has no secret; set token_endpoint_auth_method first")
 	}
 	p, err := s.upstream(a)
 	if err != nil {
@@ -178,8 +179,8 @@ func (s *Service) RotateSecret(ctx context.Context, c Caller, id string) (Change
 		// Whatever happened, rotating again puts it right.
 		return Changed{}, s.undone(ctx, i, registry.Claim{}, fromProvider(err))
 	}
-	if err := s.learn(&a, rotated.Client); err != nil {
-		return Changed{}, s.undone(ctx, i, registry.Claim{}, err)
+	if err := s.learn(ctx, &a, rotated.Client); err != nil {
+		return Changed{}, s.undone(ctx, i, registry.Claim{}, fromKeys(err))
 	}
 	i.Application = a
 	err = s.complete(ctx, registry.Completion{
@@ -196,7 +197,7 @@ func (s *Service) RotateSecret(ctx context.Context, c Caller, id string) (Change
 }
 
 func (s *Service) callRotate(ctx context.Context, p *provider.Provider, i registry.Intent) (provider.Rotated, error) {
-	c, err := s.client(i.Application)
+	c, err := s.client(ctx, i.Application)
 	if err != nil {
 		return provider.Rotated{}, err
 	}
@@ -206,6 +207,58 @@ func (s *Service) callRotate(ctx context.Context, p *provider.Provider, i regist
 	}
 	defer cancel()
 	return p.RotateSecret(ctx, c)
+}
+
+// RetireSecret ends the secret of an application of the caller's that the last
+// rotation replaced.
+func (s *Service) RetireSecret(ctx context.Context, c Caller, id string) error {
+	a, err := s.Read(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	p, err := s.upstream(a)
+	if err != nil {
+		return fromProvider(err)
+	}
+	if !p.Capabilities().TwoSecrets {
+		return fromProvider(provider.ErrUnsupported)
+	}
+	// It holds the application, so that no rotation happens at the same time. What
+	// it does can be done again, and so it need not be finished by anyone.
+	i, err := s.begin(ctx, registry.Rotate, a)
+	if err != nil {
+		return err
+	}
+	if err := s.callRetire(ctx, p, i); err != nil {
+		return s.undone(ctx, i, registry.Claim{}, fromProvider(err))
+	}
+	err = s.complete(ctx, registry.Completion{
+		Intent: i, Outcome: registry.Undone, Audits: []registry.Audit{audit(c.Subject, "application.previous_secret_ended", a)},
+	})
+	return fromStore(err)
+}
+
+func (s *Service) callRetire(ctx context.Context, p *provider.Provider, i registry.Intent) error {
+	c, err := s.client(ctx, i.Application)
+	if err != nil {
+		return err
+	}
+	ctx, cancel, err := s.window(ctx, i)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	return p.RetireSecret(ctx, c)
+}
+
+// Audits lists what was done to an application of the caller's, oldest first.
+func (s *Service) Audits(ctx context.Context, c Caller, id string, page registry.Page) ([]registry.Audit, string, error) {
+	a, err := s.Read(ctx, c, id)
+	if err != nil {
+		return nil, "", err
+	}
+	all, next, err := s.Store.Audits(ctx, a.ID, page)
+	return all, next, fromStore(err)
 }
 
 // Delete deletes an application of the caller's, its client and its contracts.
@@ -269,7 +322,7 @@ func (s *Service) deleteClient(ctx context.Context, i registry.Intent) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.client(i.Application)
+	c, err := s.client(ctx, i.Application)
 	if err != nil {
 		return err
 	}

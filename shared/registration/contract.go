@@ -3,10 +3,12 @@ package registration
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 
+	"gatehouse/shared/apigw"
 	"gatehouse/shared/oauth"
 	"gatehouse/shared/registry"
 )
@@ -81,27 +83,39 @@ func checkReason(text string) error {
 	return nil
 }
 
-// newContract is the contract that a request begins with. The request was
-// checked before.
-func (s *Service) newContract(a registry.Application, access Access) registry.Contract {
+// newContract is the contract of a that a request for access begins with. The
+// request was checked before.
+func newContract(a registry.Application, access Access, tier Tier) registry.Contract {
 	c := registry.Contract{
 		Provider: a.Provider, ClientID: a.ClientID, API: access.API, ApplicationID: a.ID,
 		Status: registry.Pending, Reason: access.Reason,
 	}
-	s.grant(&c, access.Tier)
+	grant(&c, tier)
 	return c
 }
 
 // grant notes that a tier is asked for, and approves it if it approves itself
 // and the contract may become approved so.
-func (s *Service) grant(c *registry.Contract, name string) {
-	a, _ := s.api(c.API)
-	tier, _ := a.tier(name)
+func grant(c *registry.Contract, tier Tier) {
 	if !tier.AutoApprove || c.Status == registry.Rejected {
 		c.RequestedTier = tier.Name
 		return
 	}
 	c.Tier, c.RequestedTier, c.Status, c.DecidedBy = tier.Name, "", registry.Approved, "tier "+tier.Name
+}
+
+// tierFor is the tier that an owner of applications asks for. It approves
+// nobody whose contract with the API was revoked: a new application, or a new
+// request, must not be the way around that.
+func (s *Service) tierFor(ctx context.Context, owner string, access Access) (Tier, error) {
+	a, _ := s.api(access.API)
+	tier, _ := a.tier(access.Tier)
+	if !tier.AutoApprove || owner == "" {
+		return tier, nil
+	}
+	barred, err := s.Store.Barred(ctx, owner, access.API)
+	tier.AutoApprove = !barred
+	return tier, fromStore(err)
 }
 
 // RequestAccess asks for a contract of an application of the caller's, or for
@@ -114,11 +128,15 @@ func (s *Service) RequestAccess(ctx context.Context, c Caller, id string, access
 	if err := s.checkAccess(a.Provider, []Access{access}); err != nil {
 		return registry.Contract{}, err
 	}
+	tier, err := s.tierFor(ctx, a.Owner, access)
+	if err != nil {
+		return registry.Contract{}, err
+	}
 	requested := audit(c.Subject, "contract.requested", a)
 	requested.Details["api"], requested.Details["tier"] = access.API, access.Tier
 	was, err := s.Store.Contract(ctx, registry.ContractKey{Provider: a.Provider, ClientID: a.ClientID, API: access.API})
 	if errors.Is(err, registry.ErrNotFound) {
-		made, err := s.Store.CreateContract(ctx, s.newContract(a, access), requested)
+		made, err := s.Store.CreateContract(ctx, newContract(a, access, tier), requested)
 		return made, fromStore(err)
 	}
 	if err != nil {
@@ -129,7 +147,7 @@ func (s *Service) RequestAccess(ctx context.Context, c Caller, id string, access
 	}
 	next := was
 	next.Reason = access.Reason
-	s.grant(&next, access.Tier)
+	grant(&next, tier)
 	if was.Status == registry.Rejected {
 		next.Status, next.DecidedBy = registry.Pending, ""
 	}
@@ -174,11 +192,16 @@ func (s *Service) Requests(ctx context.Context, c Caller, api string, status reg
 	if err := s.decider(c, api); err != nil {
 		return nil, "", err
 	}
-	if !slices.Contains([]registry.Status{registry.Pending, registry.Approved, registry.Rejected, registry.Revoked}, status) {
+	if !knownStatus(status) {
 		return nil, "", invalid("status", "must be pending, approved, rejected or revoked")
 	}
 	all, next, err := s.Store.ContractsByAPI(ctx, api, status, page)
 	return all, next, fromStore(err)
+}
+
+// knownStatus reports whether contracts can have a status.
+func knownStatus(status registry.Status) bool {
+	return slices.Contains([]registry.Status{registry.Pending, registry.Approved, registry.Rejected, registry.Revoked}, status)
 }
 
 // decider refuses callers who do not decide on contracts with an API.
@@ -215,6 +238,9 @@ func (s *Service) Decide(ctx context.Context, c Caller, d Decision) (registry.Co
 	if err != nil {
 		return registry.Contract{}, err
 	}
+	if d.Status != "" && !knownStatus(d.Status) {
+		return registry.Contract{}, invalid("status", "must be approved, rejected or revoked")
+	}
 	a, _ := s.api(d.API)
 	next := is
 	if d.Status != "" {
@@ -239,6 +265,7 @@ func (s *Service) Decide(ctx context.Context, c Caller, d Decision) (registry.Co
 		return registry.Contract{}, conflict("a contract that is " + string(is.Status) + " cannot become that; " +
 			"pending ones can be approved or rejected, approved ones revoked, revoked ones approved")
 	}
+	apigw.Log(ctx, slog.String("application", is.ApplicationID), slog.String("provider", is.Provider), slog.String("client_id", is.ClientID))
 	next.DecidedBy = c.Subject
 	decided := registry.Audit{
 		Who: c.Subject, What: "contract." + string(next.Status), Target: is.ApplicationID,

@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registry"
+	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 )
 
@@ -67,6 +68,7 @@ type plan struct {
 	owner string
 	who   string // for the audit
 	keys  string // whose idempotency keys
+	tiers []Tier // of Access, one each
 }
 
 func (s *Service) register(ctx context.Context, r plan) (Registered, error) {
@@ -86,6 +88,13 @@ func (s *Service) register(ctx context.Context, r plan) (Registered, error) {
 	}
 	if err := s.checkAccess(r.Provider, r.Access); err != nil {
 		return Registered{}, err
+	}
+	for _, access := range r.Access {
+		tier, err := s.tierFor(ctx, r.owner, access)
+		if err != nil {
+			return Registered{}, err
+		}
+		r.tiers = append(r.tiers, tier)
 	}
 	if r.Key != "" {
 		return s.once(ctx, p, r)
@@ -109,14 +118,14 @@ func (s *Service) once(ctx context.Context, p *provider.Provider, r plan) (Regis
 	sum := sha256.Sum256(body)
 	own := s.newID()
 	claim, err := s.Store.Claim(ctx, registry.Claim{
-		Caller: r.keys, Key: s.mark("idempotency key", r.Key), Body: hex.EncodeToString(sum[:]),
+		Caller: r.keys, Key: digest("idempotency key", r.Key), Body: hex.EncodeToString(sum[:]),
 		Marker: own, Attempt: s.newID(), Lease: s.now().Add(lease),
 	})
 	if err != nil {
 		return Registered{}, fromStore(err)
 	}
 	if claim.Answer != nil {
-		return s.repeat(claim)
+		return s.repeat(ctx, claim)
 	}
 	if claim.Marker == own {
 		return s.create(ctx, p, r, claim)
@@ -129,7 +138,7 @@ func (s *Service) once(ctx context.Context, p *provider.Provider, r plan) (Regis
 		if fresh {
 			return s.create(ctx, p, r, claim)
 		}
-		claim.Marker = s.mark("marker after", claim.Marker)[:markerLength]
+		claim.Marker = digest("marker after", claim.Marker)[:markerLength]
 	}
 	return Registered{}, conflict("this key has failed too often; use a new Idempotency-Key")
 }
@@ -180,12 +189,13 @@ func (s *Service) create(ctx context.Context, p *provider.Provider, r plan, clai
 	if err != nil {
 		return Registered{}, s.abandon(ctx, i, claim, err)
 	}
-	done, completion, err := s.created(r, i, claim, made)
+	done, completion, err := s.created(ctx, r, i, claim, made)
 	if err == nil {
 		i = completion.Intent
 		err = s.complete(ctx, completion)
 	}
 	if err == nil {
+		logged(ctx, done.Application)
 		return done, nil
 	}
 	if errors.Is(err, registry.ErrUnavailable) {
@@ -197,7 +207,7 @@ func (s *Service) create(ctx context.Context, p *provider.Provider, r plan, clai
 }
 
 func (s *Service) callCreate(ctx context.Context, p *provider.Provider, i registry.Intent) (provider.Client, error) {
-	c, err := s.client(i.Application)
+	c, err := s.client(ctx, i.Application)
 	if err != nil {
 		return provider.Client{}, err
 	}
@@ -210,21 +220,25 @@ func (s *Service) callCreate(ctx context.Context, p *provider.Provider, i regist
 }
 
 // created is what there will be when the creation is complete.
-func (s *Service) created(r plan, i registry.Intent, claim registry.Claim, made provider.Client) (Registered, registry.Completion, error) {
+func (s *Service) created(ctx context.Context, r plan, i registry.Intent, claim registry.Claim, made provider.Client) (Registered, registry.Completion, error) {
 	a := i.Application
-	if err := s.learn(&a, made); err != nil {
+	if err := s.learn(ctx, &a, made); err != nil {
 		return Registered{}, registry.Completion{}, err
 	}
 	done := Registered{Secret: made.Secret}
-	if a.AuthMethod == publicClient {
+	if !hasSecret(a.AuthMethod) {
 		done.Secret, a.SecretHMAC = secret.Value{}, "" // some providers give one nevertheless
 	}
 	if a.Kind == registry.Dynamic {
 		token := rand.Text()
-		done.RegistrationToken, a.RegistrationHMAC = secret.New(token), s.mark("registration access token", token)
+		mark, err := s.Box.Mark(ctx, registrationTokenMark, token)
+		if err != nil {
+			return Registered{}, registry.Completion{}, err
+		}
+		done.RegistrationToken, a.RegistrationHMAC = secret.New(token), mark
 	}
-	for _, access := range r.Access {
-		done.Contracts = append(done.Contracts, s.newContract(a, access))
+	for n, access := range r.Access {
+		done.Contracts = append(done.Contracts, newContract(a, access, r.tiers[n]))
 	}
 	done.Application = a
 	done.Application.Created, done.Application.State = s.now().UTC(), registry.Active
@@ -234,7 +248,7 @@ func (s *Service) created(r plan, i registry.Intent, claim registry.Claim, made 
 		Audits: []registry.Audit{audit(r.who, "application.created", a)},
 	}
 	if claim.Key != "" {
-		answer, err := s.sealAnswer(done, claim)
+		answer, err := s.sealAnswer(ctx, done, claim)
 		if err != nil {
 			return Registered{}, registry.Completion{}, err
 		}
@@ -274,7 +288,7 @@ func (s *Service) abandon(ctx context.Context, i registry.Intent, claim registry
 // discard deletes a client that was created and shall not be. That it is known
 // is written down first.
 func (s *Service) discard(ctx context.Context, i registry.Intent, claim registry.Claim, m *provider.MismatchError) error {
-	err := s.learn(&i.Application, m.Client)
+	err := s.learn(ctx, &i.Application, m.Client)
 	if err == nil {
 		i, err = s.Store.Advance(ctx, i)
 	}
@@ -330,17 +344,20 @@ type sealed struct {
 	RegistrationToken string
 }
 
-func (s *Service) sealAnswer(done Registered, claim registry.Claim) ([]byte, error) {
+func (s *Service) sealAnswer(ctx context.Context, done Registered, claim registry.Claim) ([]byte, error) {
 	text, err := json.Marshal(sealed{done.Application, done.Contracts, done.Secret.Reveal(), done.RegistrationToken.Reveal()}) //nolint:gosec // it is sealed next
 	if err != nil {
 		return nil, fmt.Errorf("registration: answer: %w", err)
 	}
-	return s.seal(text, "answer "+claim.Key)
+	return s.Box.Seal(ctx, answerPurpose, claim.Key, text)
 }
 
 // repeat gives a repeated request the answer of the first.
-func (s *Service) repeat(claim registry.Claim) (Registered, error) {
-	text, err := s.unseal(claim.Answer, "answer "+claim.Key)
+func (s *Service) repeat(ctx context.Context, claim registry.Claim) (Registered, error) {
+	text, err := s.Box.Open(ctx, answerPurpose, claim.Key, claim.Answer)
+	if errors.Is(err, seal.ErrKeys) {
+		return Registered{}, fromKeys(err)
+	}
 	if err != nil {
 		return Registered{}, &RefusalError{
 			Status: http.StatusConflict, Field: "Idempotency-Key", Cause: err,

@@ -5,12 +5,14 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"gatehouse/shared/apigw"
+	"gatehouse/shared/config"
 	"gatehouse/shared/oauth"
 	"gatehouse/shared/registry"
 	"gatehouse/shared/strictjson"
@@ -28,17 +30,46 @@ type endpoint func(http.ResponseWriter, *http.Request) error
 // signedIn answers one request of a caller that API Gateway has let through.
 type signedIn func(http.ResponseWriter, *http.Request, Caller) error
 
-// Handler serves the registration API. All but /register believes what the
-// authorizer of the API told about the caller, and nothing else.
+// Handler serves the registration API. All but /register and /openapi.json
+// believes what the authorizer of the API told about the caller, and nothing
+// else.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
+	methods := map[string][]string{} // by path
+	for pattern, handler := range s.routes() {
+		mux.Handle(pattern, handler)
+		method, at, _ := strings.Cut(pattern, " ")
+		methods[at] = append(methods[at], method)
+		if method == http.MethodGet {
+			methods[at] = append(methods[at], http.MethodHead) // as the mux takes it
+		}
+	}
+	for at, known := range methods {
+		mux.Handle(at, elsewhere(wrongMethod(known)))
+	}
+	nowhere := elsewhere(noPath)
+	mux.Handle("/", nowhere)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if at := r.URL.EscapedPath(); path.Clean(at) != at {
+			nowhere.ServeHTTP(w, r) // the mux would redirect, without the stage that API Gateway has cut off
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// routes returns what answers each pattern of [http.ServeMux].
+func (s *Service) routes() map[string]http.Handler {
+	routes := map[string]http.Handler{"GET /openapi.json": answered(s.getOpenAPI, writeProblem)}
 	for pattern, serve := range map[string]endpoint{
 		"POST /register":               s.postRegister,
 		"GET /register/{client_id}":    s.getRegister,
 		"PUT /register/{client_id}":    s.putRegister,
 		"DELETE /register/{client_id}": s.deleteRegister,
 	} {
-		mux.Handle(pattern, answered(serve, writeRFC7591))
+		routes[pattern] = answered(serve, writeRFC7591)
 	}
 	for pattern, serve := range map[string]signedIn{
 		"POST /initial-access-tokens":               s.postInitialAccessToken,
@@ -48,6 +79,8 @@ func (s *Service) Handler() http.Handler {
 		"PATCH /applications/{id}":                  s.patchApplication,
 		"DELETE /applications/{id}":                 s.deleteApplication,
 		"POST /applications/{id}/secret":            s.postSecret,
+		"DELETE /applications/{id}/secret/previous": s.deletePreviousSecret,
+		"GET /applications/{id}/audits":             s.listAudits,
 		"POST /applications/{id}/contracts":         s.postContract,
 		"GET /applications/{id}/contracts":          s.listContracts,
 		"DELETE /applications/{id}/contracts/{api}": s.deleteContract,
@@ -56,20 +89,48 @@ func (s *Service) Handler() http.Handler {
 		"GET /apis/{api}/contracts":               s.listRequests,
 		"PATCH /apis/{api}/contracts/{client_id}": s.patchRequest,
 		"GET /providers":                          s.listProviders,
+		"GET /intents":                            s.listIntents,
+		"DELETE /intents/{marker}":                s.deleteIntent,
 	} {
-		mux.Handle(pattern, answered(func(w http.ResponseWriter, r *http.Request) error {
-			c, ok := callerOf(r)
-			if !ok {
-				return &RefusalError{Status: http.StatusUnauthorized, Detail: "the request has no verified access token; send one as Authorization: Bearer"}
+		routes[pattern] = answered(func(w http.ResponseWriter, r *http.Request) error {
+			c, err := s.caller(r)
+			if err != nil {
+				return err
 			}
 			return serve(w, r, c)
-		}, writeProblem))
+		}, writeProblem)
 	}
+	return routes
+}
+
+// elsewhere refuses what no route is for, at /register in the form of RFC 7591.
+func elsewhere(refuse endpoint) http.Handler {
+	problem, client := answered(refuse, writeProblem), answered(refuse, writeRFC7591)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		mux.ServeHTTP(w, r)
+		if r.URL.Path == "/register" || strings.HasPrefix(r.URL.Path, "/register/") {
+			client.ServeHTTP(w, r)
+			return
+		}
+		problem.ServeHTTP(w, r)
 	})
+}
+
+func noPath(http.ResponseWriter, *http.Request) error {
+	return &RefusalError{
+		Status: http.StatusNotFound, Code: oauth.InvalidRequest, Detail: "there is nothing at this path; GET /openapi.json tells what there is",
+	}
+}
+
+// wrongMethod answers as RFC 9110 section 15.5.6 wants it.
+func wrongMethod(known []string) endpoint {
+	slices.Sort(known)
+	allow := strings.Join(known, ", ")
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Allow", allow)
+		return &RefusalError{
+			Status: http.StatusMethodNotAllowed, Code: oauth.InvalidRequest, Detail: "this path does not know the method; it knows " + allow,
+		}
+	}
 }
 
 // answered sends what serve returns: a refusal as it is, anything else as a
@@ -90,7 +151,11 @@ func answered(serve endpoint, write func(http.ResponseWriter, *RefusalError)) ht
 			w.Header().Set("Retry-After", strconv.Itoa(int((refusal.RetryAfter+time.Second-1)/time.Second)))
 		}
 		if refusal.Status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			challenge := `Bearer realm="gatehouse"`
+			if r.Header.Get("Authorization") != "" { // RFC 6750 section 3.1: without a token there is nothing wrong with one
+				challenge += `, error="invalid_token"`
+			}
+			w.Header().Set("WWW-Authenticate", challenge)
 		}
 		write(w, refusal)
 	})
@@ -115,8 +180,36 @@ func writeProblem(w http.ResponseWriter, e *RefusalError) {
 	}{http.StatusText(e.Status), e.Status, e.sentence(), e.Field})
 }
 
+// caller is who sent r. Whoever a registered application acts for is nobody
+// here: a client that anyone could have registered must not get at what its
+// user, or it itself by a scope that nobody guards, may do here.
+func (s *Service) caller(r *http.Request) (Caller, error) {
+	c, ok := s.callerOf(r)
+	if !ok {
+		return Caller{}, &RefusalError{Status: http.StatusUnauthorized, Detail: "the request has no verified access token; send one as Authorization: Bearer"}
+	}
+	apigw.Log(r.Context(), slog.String("sub", c.Subject), slog.String("caller", c.Client))
+	switch {
+	case !c.Applications && !c.Contracts && !c.Admin:
+		return Caller{}, forbidden("this needs one of the scopes " + config.ScopeApplications + ", " + config.ScopeContracts + " and " + config.ScopeAdmin)
+	case c.Client == "":
+		return c, nil
+	}
+	for _, p := range s.Providers {
+		_, err := s.Store.ApplicationByClient(r.Context(), registry.Client{Provider: p.Name, ClientID: c.Client})
+		switch {
+		case err == nil:
+			return Caller{}, forbidden("the token is of an application that was registered here, and those have no business with this API; " +
+				"use one of a client that an administrator has set up for it")
+		case !errors.Is(err, registry.ErrNotFound):
+			return Caller{}, fromStore(err)
+		}
+	}
+	return c, nil
+}
+
 // callerOf reads what the authorizer told.
-func callerOf(r *http.Request) (Caller, bool) {
+func (s *Service) callerOf(r *http.Request) (Caller, bool) {
 	told, ok := apigw.AuthorizerContext(r)
 	if !ok || told["sub"] == "" && told["client_id"] == "" {
 		return Caller{}, false
@@ -124,14 +217,15 @@ func callerOf(r *http.Request) (Caller, bool) {
 	scopes := oauth.SplitScope(told["scope"])
 	c := Caller{
 		Subject:      told["sub"],
-		Applications: slices.Contains(scopes, "gatehouse:applications"),
-		Contracts:    slices.Contains(scopes, "gatehouse:contracts"),
-		Admin:        slices.Contains(scopes, "gatehouse:admin"),
+		Client:       told["client_id"],
+		Applications: slices.Contains(scopes, config.ScopeApplications),
+		Contracts:    slices.Contains(scopes, config.ScopeContracts),
+		Admin:        slices.Contains(scopes, config.ScopeAdmin),
 	}
 	if c.Subject == "" {
 		c.Subject = told["client_id"] // a program that acts for itself
 	}
-	groups := told["groups"]
+	groups := told[s.GroupsClaim]
 	if !strings.HasPrefix(groups, "[") {
 		if groups != "" {
 			c.Groups = []string{groups}

@@ -1,6 +1,10 @@
 package registration
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,9 +22,10 @@ const (
 	clientCredentials = "client_credentials"
 	refreshToken      = "refresh_token"
 
-	secretBasic  = "client_secret_basic"
-	secretPost   = "client_secret_post"
-	publicClient = "none"
+	secretBasic   = "client_secret_basic"
+	secretPost    = "client_secret_post"
+	privateKeyJWT = "private_key_jwt"
+	publicClient  = "none"
 )
 
 // Limits of metadata.
@@ -30,6 +35,7 @@ const (
 	maxURI         = 2048
 	maxRedirects   = 20
 	maxScope       = 2048
+	maxJWKS        = 8 << 10 // bytes
 )
 
 // Metadata is client metadata as callers send it (RFC 7591 section 2). What
@@ -43,19 +49,22 @@ type Metadata struct {
 	ResponseTypes []string `json:"response_types"` // nil: what follows from GrantTypes
 	AuthMethod    string   `json:"token_endpoint_auth_method"`
 	Scope         string   `json:"scope"`
+
+	JWKSURI string          `json:"jwks_uri"`
+	JWKS    json.RawMessage `json:"jwks"` // compact; nil: none
 }
 
 func metadataOf(a registry.Application) Metadata {
 	return Metadata{
 		Name: a.Name, Description: a.Description, URI: a.URI, RedirectURIs: a.RedirectURIs, GrantTypes: a.GrantTypes,
-		ResponseTypes: a.ResponseTypes, AuthMethod: a.AuthMethod, Scope: a.Scope,
+		ResponseTypes: a.ResponseTypes, AuthMethod: a.AuthMethod, Scope: a.Scope, JWKSURI: a.JWKSURI, JWKS: a.JWKS,
 	}
 }
 
 // apply puts m into a.
 func (m Metadata) apply(a *registry.Application) {
 	a.Name, a.Description, a.URI, a.RedirectURIs, a.GrantTypes = m.Name, m.Description, m.URI, m.RedirectURIs, m.GrantTypes
-	a.ResponseTypes, a.AuthMethod, a.Scope = m.ResponseTypes, m.AuthMethod, m.Scope
+	a.ResponseTypes, a.AuthMethod, a.Scope, a.JWKSURI, a.JWKS = m.ResponseTypes, m.AuthMethod, m.Scope, m.JWKSURI, m.JWKS
 }
 
 // member reads one member of a registration request. null resets it. It reports
@@ -79,11 +88,10 @@ func (m *Metadata) member(d *strictjson.Decoder, name string) (bool, error) {
 		return true, readTexts(d, name, &m.GrantTypes)
 	case "response_types":
 		return true, readTexts(d, name, &m.ResponseTypes)
-	case "jwks", "jwks_uri":
-		if d.Kind() == strictjson.Null {
-			return true, d.Skip()
-		}
-		return true, invalid(name, "is not supported; leave it out and use client_secret_basic, client_secret_post or none")
+	case "jwks_uri":
+		return true, readText(d, name, &m.JWKSURI)
+	case "jwks":
+		return true, readJWKS(d, &m.JWKS)
 	case "software_statement":
 		return true, &RefusalError{
 			Status: 400, Code: unapprovedSoftware, Field: name, Detail: "is of nobody who is trusted here; leave it out",
@@ -144,6 +152,7 @@ func (m Metadata) complete(kind registry.Kind) (Metadata, error) {
 	m.Scope = strings.Join(oauth.SplitScope(m.Scope), " ")
 	for _, check := range []func() error{
 		m.checkTexts, func() error { return m.checkGrants(kind) }, m.checkRedirects, func() error { return m.checkURI(kind) },
+		func() error { return m.checkKeys(kind) },
 	} {
 		if err := check(); err != nil {
 			return m, err
@@ -193,8 +202,8 @@ func (m Metadata) checkGrants(kind registry.Kind) error {
 	}
 	code := slices.Contains(m.GrantTypes, authorizationCode)
 	switch {
-	case !slices.Contains([]string{secretBasic, secretPost, publicClient}, m.AuthMethod):
-		return invalid("token_endpoint_auth_method", "must be %s, %s or %s", secretBasic, secretPost, publicClient)
+	case !slices.Contains([]string{secretBasic, secretPost, privateKeyJWT, publicClient}, m.AuthMethod):
+		return invalid("token_endpoint_auth_method", "must be %s, %s, %s or %s", secretBasic, secretPost, privateKeyJWT, publicClient)
 	case len(m.GrantTypes) == 0 || len(slices.Compact(slices.Sorted(slices.Values(m.GrantTypes)))) != len(m.GrantTypes):
 		return invalid("grant_types", "is empty or repeats itself; name each once")
 	case slices.Contains(m.GrantTypes, refreshToken) && !code:
@@ -226,7 +235,8 @@ func (m Metadata) checkRedirects() error {
 // redirectable reports whether a redirect may go to uri.
 func (m Metadata) redirectable(uri string) bool {
 	u, err := url.Parse(uri)
-	if err != nil || len(uri) > maxURI || u.User != nil || strings.ContainsAny(uri, "#*\\ ") || strings.ContainsFunc(uri, hidden) {
+	notASCII := func(r rune) bool { return r <= ' ' || r > '~' } // RFC 3986 section 2
+	if err != nil || len(uri) > maxURI || u.User != nil || strings.ContainsAny(uri, "#*\\") || strings.ContainsFunc(uri, notASCII) {
 		return false
 	}
 	switch host := u.Hostname(); u.Scheme {
@@ -255,6 +265,93 @@ func (m Metadata) checkURI(kind registry.Kind) error {
 	}
 	if kind == registry.Dynamic && !slices.ContainsFunc(m.RedirectURIs, related) {
 		return invalid("client_uri", "must be at the host of a redirect URI; change it or leave it out")
+	}
+	return nil
+}
+
+// hasSecret reports whether a client that authenticates so has a secret.
+func hasSecret(authMethod string) bool {
+	return authMethod != publicClient && authMethod != privateKeyJWT
+}
+
+// checkKeys wants keys where they are used, and nowhere else.
+func (m Metadata) checkKeys(kind registry.Kind) error {
+	if m.AuthMethod != privateKeyJWT {
+		if m.JWKS != nil {
+			return invalid("jwks", "goes with token_endpoint_auth_method %s; leave one out", privateKeyJWT)
+		}
+		if m.JWKSURI != "" {
+			return invalid("jwks_uri", "goes with token_endpoint_auth_method %s; leave one out", privateKeyJWT)
+		}
+		return nil
+	}
+	switch {
+	case m.JWKS != nil && m.JWKSURI != "":
+		return invalid("jwks", "and jwks_uri exclude each other; send one")
+	case m.JWKS != nil:
+		return nil
+	case m.JWKSURI == "":
+		return invalid("jwks", "is missing; %s needs the client's public keys", privateKeyJWT)
+	case kind == registry.Dynamic:
+		// The provider would fetch from wherever a stranger says.
+		return invalid("jwks_uri", "is not taken from clients that register themselves; send jwks")
+	}
+	u, err := url.Parse(m.JWKSURI)
+	if err != nil || len(m.JWKSURI) > maxURI || u.Scheme != "https" || u.User != nil || strings.ContainsAny(m.JWKSURI, "# \\") ||
+		strings.ContainsFunc(m.JWKSURI, hidden) || !publicHost(u.Hostname()) {
+		return invalid("jwks_uri", "must be an absolute https URI of a public host, without fragment")
+	}
+	return nil
+}
+
+// publicHost reports whether a host is named, and not as this machine or by an
+// address.
+func publicHost(host string) bool {
+	_, err := netip.ParseAddr(host)
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	numeric := strings.Trim(last, "0123456789") == "" // 127.1 and the like
+	return err != nil && strings.Contains(host, ".") && !numeric && !strings.HasSuffix(host, ".localhost") && !strings.HasSuffix(host, ".internal")
+}
+
+// readJWKS reads a set of public keys.
+func readJWKS(d *strictjson.Decoder, into *json.RawMessage) error {
+	*into = nil
+	if d.Kind() == strictjson.Null {
+		return d.Skip()
+	}
+	raw, err := d.Raw()
+	if err != nil {
+		return err
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, raw); err != nil {
+		return err
+	}
+	if compact.Len() > maxJWKS {
+		return invalid("jwks", "has more than %d bytes; send the keys that are in use", maxJWKS)
+	}
+	*into = compact.Bytes()
+	keys := 0
+	set := strictjson.NewDecoder(compact.Bytes(), strictjson.Token)
+	err = set.Object(func(name []byte) error {
+		if string(name) != "keys" {
+			return set.Skip()
+		}
+		return set.Array(func() error {
+			keys++
+			return set.Object(func(name []byte) error {
+				if slices.Contains([]string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}, string(name)) {
+					return invalid("jwks", "has private or symmetric keys; send public ones, and new ones, for these are known now")
+				}
+				return set.Skip()
+			})
+		})
+	})
+	if refusal, ok := errors.AsType[*RefusalError](err); ok {
+		return refusal
+	}
+	if err != nil || keys == 0 {
+		return invalid("jwks", `is no JWK set; send {"keys": [...]} with the client's public keys`)
 	}
 	return nil
 }

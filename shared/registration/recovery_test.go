@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/shared/registration"
 	"gatehouse/shared/registry"
+	"gatehouse/shared/standin"
 )
 
 func wantStatus(t *testing.T, err error, status int) {
@@ -132,9 +133,91 @@ func TestAServerWithoutSearch(t *testing.T) {
 	if err != nil || len(all.Left) != 1 || !errors.Is(all.Left[0].Err, registration.ErrUnfindable) {
 		t.Fatalf("got %+v, %v, want it left for an administrator", all, err)
 	}
-	if !strings.HasSuffix(s.plain.org.Registered("")[0].Name, all.Left[0].Intent.Marker) {
+	marker := all.Left[0].Intent.Marker
+	if !strings.HasSuffix(s.plain.org.Registered("")[0].Name, marker) {
 		t.Error("the administrator cannot find the client by its marker")
 	}
+
+	// The administrator looks, deletes it there, and says so.
+	a := &api{site: s, t: t}
+	a.want(403, request{method: "GET", path: "/intents", authorizer: asAda})
+	a.want(403, request{method: "DELETE", path: "/intents/" + marker, authorizer: asAda})
+	if got := a.want(200, request{method: "GET", path: "/intents", authorizer: asAdmin}); strings.Contains(got.text, marker) {
+		t.Errorf("got %s, want what nobody is at", got.text)
+	}
+	s.clock.Advance(4 * time.Minute)
+	if got := a.want(200, request{method: "GET", path: "/intents", authorizer: asAdmin}); !strings.Contains(got.text, `"client_name":"Reports `+marker) {
+		t.Errorf("got %s, want the client's whole name", got.text)
+	}
+	a.want(204, request{method: "DELETE", path: "/intents/" + marker, authorizer: asAdmin})
+	a.want(404, request{method: "DELETE", path: "/intents/" + marker, authorizer: asAdmin})
+	if all, err := s.Reconcile(t.Context()); err != nil || len(all.Left) > 0 {
+		t.Errorf("got %+v, %v, want nothing left", all, err)
+	}
+}
+
+func TestOnlyWhatNobodyCanLookUpIsForgotten(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	made, err := a.Register(t.Context(), ada, service("Reports"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, a.Delete(a.stopsAfter(t, http.MethodDelete), ada, made.Application.ID), http.StatusServiceUnavailable)
+	a.line.around = nil
+	a.clock.Advance(4 * time.Minute)
+	open, _, err := a.Store.Unfinished(t.Context(), a.clock.Now(), registry.Page{})
+	if err != nil || len(open) != 1 {
+		t.Fatalf("got %v, %v", open, err)
+	}
+	a.want(409, request{method: "DELETE", path: "/intents/" + open[0].Marker, authorizer: asAdmin})
+	a.reconcile(t, 1, 0)
+}
+
+func TestUnusedClientsAreReaped(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	registered := func(scope string) (answer, string, map[string]string) {
+		t.Helper()
+		got := a.want(201, request{method: "POST", path: "/register", body: strings.Replace(web, "{", `{"scope":"`+scope+`",`, 1)})
+		return got, "/register/" + got.string("client_id"), map[string]string{"Authorization": "Bearer " + got.string("registration_access_token")}
+	}
+	unused, _, _ := registered("stock:read") // its contract waits for an owner
+	_, used, bearer := registered("stock:read")
+	approved, _, _ := registered("orders:read") // its tier approves itself
+	a.application()                             // a developer's is never unused
+	reap := func(deleted, kept, clients int) {
+		t.Helper()
+		all, err := a.Reap(t.Context())
+		if err != nil || all.Deleted != deleted || all.Kept != kept || len(all.Left) > 0 {
+			t.Errorf("got %+v, %v, want %d deleted and %d kept", all, err, deleted, kept)
+		}
+		a.unchanged("reaped", clients)
+	}
+	reap(0, 0, 4)
+	a.clock.Advance(29 * 24 * time.Hour)
+	a.want(200, request{method: "GET", path: used, header: bearer})
+	reap(0, 0, 4)
+	a.clock.Advance(2 * 24 * time.Hour)
+	a.org.Break(standin.Clients, standin.Fault{Status: 500})
+	if all, err := a.Reap(t.Context()); err != nil || len(all.Left) != 1 || all.Kept != 1 {
+		t.Errorf("while the provider is down: got %+v, %v, want one left and one kept", all, err)
+	}
+	a.org.Mend()
+	a.clock.Advance(4 * time.Minute)
+	a.reconcile(t, 1, 0) // what was begun is finished
+	reap(0, 1, 3)
+	if _, err := a.Store.ApplicationByClient(t.Context(), registry.Client{Provider: "okta", ClientID: unused.string("client_id")}); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("got %v, want it gone", err)
+	}
+
+	// Without the contract nothing holds it.
+	a.want(200, request{
+		method: "PATCH", path: "/apis/orders/contracts/" + approved.string("client_id"), body: `{"status":"revoked"}`, authorizer: asTeam,
+	})
+	reap(1, 0, 2)
+	a.clock.Advance(30 * 24 * time.Hour)
+	reap(1, 0, 1)
 }
 
 func TestNoSecretIsAtRestInClear(t *testing.T) {
@@ -172,12 +255,12 @@ func TestNoSecretIsAtRestInClear(t *testing.T) {
 
 func TestAServiceWithoutKeysOrStoreIsRefused(t *testing.T) {
 	t.Parallel()
-	if (&registration.Service{}).Check() == nil {
+	if (&registration.Service{}).Check(t.Context()) == nil {
 		t.Error("the zero Service passes")
 	}
 	s := newSite(t)
 	s.Dynamic.Provider = "none"
-	if s.Check() == nil {
+	if s.Check(t.Context()) == nil {
 		t.Error("dynamic registration at a provider that is not there passes")
 	}
 	_, err := s.Register(t.Context(), registration.Caller{}, service("Reports"))

@@ -8,14 +8,17 @@ import (
 
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registry"
+	"gatehouse/shared/seal"
 )
 
-// Error codes of RFC 7591 section 3.2.2.
+// Error codes of RFC 7591 section 3.2.2, and of RFC 6749 section 4.1.2.1 where
+// it has none that fits; and what to say with them.
 const (
 	invalidRedirectURI      = "invalid_redirect_uri"
 	invalidClientMetadata   = "invalid_client_metadata"
 	unapprovedSoftware      = "unapproved_software_statement"
 	temporarilyUnavailable  = "temporarily_unavailable"
+	serverError             = "server_error"
 	defaultRetry            = 5 * time.Second
 	uncertainRetry          = lease
 	unavailableAtTheMoment  = "the provider cannot be reached at the moment; nothing was changed; try again"
@@ -69,9 +72,11 @@ func noApplication() error {
 	return &RefusalError{Status: http.StatusNotFound, Detail: "there is no such application among yours; GET /applications lists them"}
 }
 
+// later is the answer when trying again helps, even if the provider says that it
+// does at once.
 func later(after time.Duration, detail string, cause error) error {
 	return &RefusalError{
-		Status: http.StatusServiceUnavailable, Code: temporarilyUnavailable, Detail: detail, RetryAfter: after, Cause: cause,
+		Status: http.StatusServiceUnavailable, Code: temporarilyUnavailable, Detail: detail, RetryAfter: max(after, time.Second), Cause: cause,
 	}
 }
 
@@ -111,6 +116,14 @@ func fromStore(err error) error {
 		}
 	case errors.Is(err, registry.ErrUnavailable):
 		return later(defaultRetry, "the store does not answer at the moment; try again", err)
+	}
+	return err
+}
+
+// fromKeys returns the refusal for keys that cannot be read.
+func fromKeys(err error) error {
+	if errors.Is(err, seal.ErrKeys) {
+		return later(defaultRetry, "our keys cannot be read at the moment; try again", err)
 	}
 	return err
 }

@@ -9,21 +9,26 @@
 //
 // The package passes on nothing of a provider's answer but the members of RFC
 // 7591, fetches no URL that a client names, and keeps no secret: what must be
-// compared is kept as an HMAC, what must be given back sealed.
+// compared is kept as a mark, what must be given back sealed (package seal).
 package registration
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"gatehouse/shared/apigw"
+	"gatehouse/shared/config"
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registry"
+	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 )
 
@@ -35,26 +40,65 @@ const (
 	settle = 2 * time.Minute
 )
 
-// Service registers applications. All fields but Now and NewID must be set. It
-// is safe for concurrent use.
+// Service registers applications. [New] makes one. It is safe for concurrent
+// use.
 type Service struct {
-	Store     *registry.Store
-	Providers []*provider.Provider // with registration enabled
-	APIs      []API
-	PublicURL string  // base of registration_client_uri, without a slash at its end
-	Dynamic   Dynamic // registration by clients themselves
-
-	Seal secret.Value // seals answers, tokens and management data; 32 random bytes or more
-	HMAC secret.Value // marks secrets and tokens that are compared; 32 random bytes or more
+	Store       *registry.Store
+	Box         *seal.Box // of answers, tokens and management data
+	Providers   []*provider.Provider
+	APIs        []API
+	PublicURL   string         // base of registration_client_uri, without a slash at its end; "": as the request came
+	GroupsClaim string         // what the authorizer calls a caller's groups
+	Dynamic     config.Dynamic // registration by clients themselves
 
 	Now   func() time.Time // nil: time.Now
 	NewID func() string    // nil: registry.NewID
+
+	healths healths
 }
 
-// Dynamic says whether clients may register themselves (RFC 7591).
-type Dynamic struct {
-	Provider string // where; "": nowhere
-	Open     bool   // without an initial access token
+// New returns the service that cfg describes. Nothing is read or fetched yet.
+func New(cfg *config.Config, env provider.Environment, store *registry.Store, box *seal.Box) (*Service, error) {
+	if !cfg.Registers() {
+		return nil, errors.New("registration: it is not configured: set registration.keys in gatehouse.yaml")
+	}
+	s := &Service{
+		Store: store, Box: box, PublicURL: cfg.PublicURL, GroupsClaim: cfg.Registration.GroupsClaim,
+		Dynamic: cfg.Registration.Dynamic, Now: env.Now,
+	}
+	for _, c := range cfg.Providers {
+		p, err := provider.New(c, env)
+		if err == nil && c.RegistersClients() {
+			err = p.EnableRegistration(c, env)
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.Providers = append(s.Providers, p)
+	}
+	for _, a := range cfg.APIs {
+		if !a.BuiltIn {
+			s.APIs = append(s.APIs, apiOf(a))
+		}
+	}
+	return s, nil
+}
+
+func apiOf(c config.API) API {
+	a := API{Name: c.Name, Resource: c.Resource, Providers: c.Providers, Owners: c.Owners}
+	for _, t := range c.Tiers {
+		tier := Tier{Name: t.Name, AutoApprove: t.AutoApprove, Requests: t.Requests}
+		if t.Per > 0 {
+			tier.Per = t.Per.String()
+		}
+		a.Tiers = append(a.Tiers, tier)
+	}
+	for _, r := range c.Routes {
+		if !r.Refuse {
+			a.Routes = append(a.Routes, Route{Route: r.Route, Scopes: r.Scopes, AnyScope: r.AnyScope})
+		}
+	}
+	return a
 }
 
 // API is what an application can have a contract with.
@@ -85,6 +129,7 @@ type Route struct {
 // Caller is a signed-in person or program. The zero Caller may do nothing.
 type Caller struct {
 	Subject      string
+	Client       string // whose token it was; "" for a caller without one
 	Groups       []string
 	Applications bool // may have applications
 	Contracts    bool // may decide on contracts of APIs it owns
@@ -107,7 +152,7 @@ func (c Caller) developer() error {
 	case c.Subject == "" || strings.HasPrefix(c.Subject, groupPrefix):
 		return forbidden("the token names no subject that can own an application")
 	case !c.Applications && !c.Admin:
-		return forbidden("this needs the scope gatehouse:applications")
+		return forbidden("this needs the scope " + config.ScopeApplications)
 	}
 	return nil
 }
@@ -117,13 +162,17 @@ func (c Caller) decides(a API) bool {
 	return c.Admin || c.Contracts && slices.ContainsFunc(a.Owners, c.owns)
 }
 
-// Check reports an error if s lacks what it cannot work without.
-func (s *Service) Check() error {
-	if len(s.Seal.Reveal()) < minKey || len(s.HMAC.Reveal()) < minKey || s.Seal.Equal(s.HMAC) {
-		return errKeys
-	}
+// Check reports an error if s lacks what it cannot work without. It reads the
+// keys.
+func (s *Service) Check(ctx context.Context) error {
 	if s.Store == nil {
 		return errors.New("registration: there is no store")
+	}
+	if s.Box == nil {
+		return errors.New("registration: there are no keys")
+	}
+	if err := s.Box.Check(ctx); err != nil {
+		return fmt.Errorf("registration: %w", err)
 	}
 	if s.Dynamic.Provider != "" {
 		if _, ok := s.provider(s.Dynamic.Provider); !ok {
@@ -131,6 +180,14 @@ func (s *Service) Check() error {
 		}
 	}
 	return nil
+}
+
+// base is what stands before the paths of this API, as the sender of r knows it.
+func (s *Service) base(r *http.Request) string {
+	if s.PublicURL != "" {
+		return s.PublicURL
+	}
+	return apigw.BaseURL(r)
 }
 
 func (s *Service) now() time.Time {
@@ -186,16 +243,26 @@ func (s *Service) window(ctx context.Context, i registry.Intent) (context.Contex
 // and is the marker by which a client without a record is found.
 func clientName(a registry.Application) string { return a.Name + " " + a.ID }
 
+// Purposes of what is sealed, and kinds of what is marked.
+const (
+	managementPurpose = "registration management" // bound to the application's ID
+	answerPurpose     = "registration answer"     // bound to the claim's key
+	initialPurpose    = "initial access token"
+
+	clientSecretMark      = "client secret"
+	registrationTokenMark = "registration access token"
+)
+
 // client is the application as its provider is told it.
-func (s *Service) client(a registry.Application) (provider.Client, error) {
+func (s *Service) client(ctx context.Context, a registry.Application) (provider.Client, error) {
 	c := provider.Client{
 		ClientID: a.ClientID, Name: clientName(a), ClientURI: a.URI, RedirectURIs: a.RedirectURIs, GrantTypes: a.GrantTypes,
-		ResponseTypes: a.ResponseTypes, TokenEndpointAuthMethod: a.AuthMethod, Scope: a.Scope,
+		ResponseTypes: a.ResponseTypes, TokenEndpointAuthMethod: a.AuthMethod, Scope: a.Scope, JWKSURI: a.JWKSURI, JWKS: a.JWKS,
 	}
 	if len(a.Management) > 0 {
-		text, err := s.unseal(a.Management, "management "+a.ID)
+		text, err := s.Box.Open(ctx, managementPurpose, a.ID, a.Management)
 		if err != nil {
-			return c, err
+			return c, fmt.Errorf("registration: application %s: %w: %w", a.ID, provider.ErrUnavailable, err)
 		}
 		c.Management = secret.New(string(text))
 	}
@@ -203,15 +270,19 @@ func (s *Service) client(a registry.Application) (provider.Client, error) {
 }
 
 // learn keeps in a what the provider gave for it. c's secret, if there is one,
-// is kept as an HMAC.
-func (s *Service) learn(a *registry.Application, c provider.Client) error {
+// is kept as a mark.
+func (s *Service) learn(ctx context.Context, a *registry.Application, c provider.Client) error {
 	a.ClientID = c.ClientID
 	if text := c.Secret.Reveal(); text != "" {
-		a.SecretHMAC, a.SecretExpires = s.mark("client secret", text), c.SecretExpires
+		mark, err := s.Box.Mark(ctx, clientSecretMark, text)
+		if err != nil {
+			return err
+		}
+		a.SecretHMAC, a.SecretExpires = mark, c.SecretExpires
 	}
 	a.Management = nil
 	if text := c.Management.Reveal(); text != "" {
-		sealed, err := s.seal([]byte(text), "management "+a.ID)
+		sealed, err := s.Box.Seal(ctx, managementPurpose, a.ID, []byte(text))
 		if err != nil {
 			return err
 		}
@@ -226,6 +297,18 @@ func uncertain(err error) bool { return errors.Is(err, provider.ErrUncertain) }
 // audit is the record of what someone did to an application.
 func audit(who, what string, a registry.Application) registry.Audit {
 	return registry.Audit{Who: who, What: what, Target: a.ID, Details: map[string]string{"provider": a.Provider, "client_id": a.ClientID}}
+}
+
+// digest is what is kept of a text that is no secret but may be long: 64
+// hexadecimal digits. Digests of one kind of text are none of another.
+func digest(kind, text string) string {
+	sum := sha256.Sum256([]byte(kind + "\x00" + text))
+	return hex.EncodeToString(sum[:])
+}
+
+// logged puts the application that a request is about into its log line.
+func logged(ctx context.Context, a registry.Application) {
+	apigw.Log(ctx, slog.String("application", a.ID), slog.String("provider", a.Provider), slog.String("client_id", a.ClientID))
 }
 
 // note logs why an operation was left for later.

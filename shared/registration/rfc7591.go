@@ -2,16 +2,20 @@ package registration
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
 
+	"gatehouse/shared/apigw"
+	"gatehouse/shared/config"
 	"gatehouse/shared/oauth"
 	"gatehouse/shared/registry"
+	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 	"gatehouse/shared/strictjson"
 )
@@ -31,6 +35,8 @@ func writeRFC7591(w http.ResponseWriter, e *RefusalError) {
 	switch {
 	case e.Status == http.StatusUnauthorized:
 		code = oauth.InvalidToken
+	case code == "" && e.Status >= http.StatusInternalServerError:
+		code = serverError
 	case code == "":
 		code = invalidClientMetadata
 	}
@@ -41,10 +47,10 @@ func writeRFC7591(w http.ResponseWriter, e *RefusalError) {
 }
 
 // answerForClient is what a client that registered itself is told.
-func (s *Service) answerForClient(a registry.Application, secretText string, token secret.Value) clientAnswer {
+func (s *Service) answerForClient(r *http.Request, a registry.Application, secretText string, token secret.Value) clientAnswer {
 	answer := answerFor(a, secretText)
 	answer.RegistrationToken = token.Reveal()
-	answer.RegistrationURI = s.PublicURL + "/register/" + url.PathEscape(a.ClientID)
+	answer.RegistrationURI = s.base(r) + "/register/" + url.PathEscape(a.ClientID)
 	return answer
 }
 
@@ -52,9 +58,13 @@ func (s *Service) postRegister(w http.ResponseWriter, r *http.Request) error {
 	if s.Dynamic.Provider == "" {
 		return forbidden("clients cannot register themselves here; a developer does it with POST /applications")
 	}
-	keys := r.RemoteAddr
+	keys := address(r)
 	var initial *registry.Claim
-	if !s.Dynamic.Open {
+	if s.Dynamic.Open {
+		if err := s.spend(r.Context(), keys); err != nil {
+			return err
+		}
+	} else {
 		claim, err := s.useInitialToken(r)
 		if err != nil {
 			return err
@@ -69,7 +79,43 @@ func (s *Service) postRegister(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	}
-	writeJSON(w, http.StatusCreated, s.answerForClient(done.Application, done.Secret.Reveal(), done.RegistrationToken))
+	writeJSON(w, http.StatusCreated, s.answerForClient(r, done.Application, done.Secret.Reveal(), done.RegistrationToken))
+	return nil
+}
+
+// address is whom r comes from, as far as one customer of a network provider
+// can be told from the next: an IPv4 address, or the first half of an IPv6 one.
+func address(r *http.Request) string {
+	ip, err := netip.ParseAddr(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	ip = ip.Unmap().WithZone("")
+	if prefix, err := ip.Prefix(64); ip.Is6() && err == nil {
+		return prefix.String()
+	}
+	return ip.String()
+}
+
+// spend counts a registration that nobody vouches for.
+func (s *Service) spend(ctx context.Context, from string) error {
+	const window = time.Hour
+	for _, q := range []registry.Quota{
+		{Name: "register " + from, Limit: s.Dynamic.PerAddress, Window: window},
+		{Name: "register", Limit: s.Dynamic.PerHour, Window: window},
+	} {
+		err := s.Store.Spend(ctx, q)
+		if errors.Is(err, registry.ErrSpent) || errors.Is(err, registry.ErrInProgress) {
+			end := s.now().Truncate(window).Add(window)
+			return &RefusalError{
+				Status: http.StatusTooManyRequests, Code: temporarilyUnavailable, RetryAfter: end.Sub(s.now()), Cause: err,
+				Detail: "too many clients have registered themselves within the hour; try again later, or ask for an initial access token",
+			}
+		}
+		if err != nil {
+			return fromStore(err)
+		}
+	}
 	return nil
 }
 
@@ -105,10 +151,25 @@ func (s *Service) byToken(r *http.Request) (registry.Application, secret.Value, 
 	if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return registry.Application{}, secret.Value{}, fromStore(err)
 	}
-	if !s.recognises(a.RegistrationHMAC, "registration access token", token) || a.Kind != registry.Dynamic || a.State != registry.Active {
+	known, err := s.Box.Recognises(r.Context(), a.RegistrationHMAC, registrationTokenMark, token)
+	switch {
+	case err != nil:
+		return registry.Application{}, secret.Value{}, fromKeys(err)
+	case !known || a.Kind != registry.Dynamic || a.State != registry.Active:
 		return registry.Application{}, secret.Value{}, unauthorized()
 	}
-	return a, token, nil
+	logged(r.Context(), a)
+	return s.touch(r.Context(), a), token, nil
+}
+
+// touch notes that a client is in use, so that it is not taken for one that
+// nobody needs any more. That it could not be noted is no reason to refuse.
+func (s *Service) touch(ctx context.Context, a registry.Application) registry.Application {
+	used, err := s.Store.Touch(ctx, a)
+	if err != nil {
+		apigw.Log(ctx, slog.String("not_touched", err.Error()))
+	}
+	return used
 }
 
 func (s *Service) getRegister(w http.ResponseWriter, r *http.Request) error {
@@ -116,7 +177,7 @@ func (s *Service) getRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, s.answerForClient(a, "", token))
+	writeJSON(w, http.StatusOK, s.answerForClient(r, a, "", token))
 	return nil
 }
 
@@ -143,19 +204,26 @@ func (s *Service) putRegister(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	})
-	switch {
-	case err != nil:
-		return err
-	case id != a.ClientID:
-		return invalid("client_id", "must be there and be that of the client")
-	case sent != "" && !s.recognises(a.SecretHMAC, "client secret", secret.New(sent)):
-		return invalid("client_secret", "is not the current one, and clients cannot choose it; leave it out")
-	}
-	changed, err := s.update(r.Context(), "client "+a.ClientID, a, m)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, s.answerForClient(changed.Application, changed.Secret.Reveal(), token))
+	if id != a.ClientID {
+		return invalid("client_id", "must be there and be that of the client")
+	}
+	if sent != "" {
+		current, err := s.Box.Recognises(r.Context(), a.SecretHMAC, clientSecretMark, secret.New(sent))
+		switch {
+		case err != nil:
+			return fromKeys(err)
+		case !current:
+			return invalid("client_secret", "is not the current one, and clients cannot choose it; leave it out")
+		}
+	}
+	changed, err := s.update(r.Context(), "client "+a.ClientID, a, m)
+	if err != nil {
+		return goneSince(err)
+	}
+	writeJSON(w, http.StatusOK, s.answerForClient(r, changed.Application, changed.Secret.Reveal(), token))
 	return nil
 }
 
@@ -165,10 +233,20 @@ func (s *Service) deleteRegister(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.remove(r.Context(), "client "+a.ClientID, a); err != nil {
-		return err
+		return goneSince(err)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// goneSince is the refusal for a client that was there when its token was
+// looked at. One that is not there any more is answered like one that never was
+// (RFC 7592 section 2.2).
+func goneSince(err error) error {
+	if refusal, ok := errors.AsType[*RefusalError](err); ok && refusal.Status == http.StatusNotFound {
+		return unauthorized()
+	}
+	return err
 }
 
 // initialToken is what an initial access token says, sealed.
@@ -177,24 +255,22 @@ type initialToken struct {
 	Expires time.Time `json:"expires"`
 }
 
-const initialPurpose = "initial access token"
-
 // IssueInitialToken returns a token with which one client can register itself.
 func (s *Service) IssueInitialToken(ctx context.Context, c Caller, life time.Duration) (secret.Value, time.Time, error) {
 	if !c.Admin {
-		return secret.Value{}, time.Time{}, forbidden("this needs the scope gatehouse:admin")
+		return secret.Value{}, time.Time{}, forbidden("this needs the scope " + config.ScopeAdmin)
 	}
 	t := initialToken{ID: registry.NewID(), Expires: s.now().Add(life).UTC().Truncate(time.Second)}
 	text, err := json.Marshal(t)
 	if err != nil {
 		return secret.Value{}, time.Time{}, err
 	}
-	sealedText, err := s.seal(text, initialPurpose)
+	sealed, err := s.Box.SealText(ctx, initialPurpose, "", text)
 	if err != nil {
-		return secret.Value{}, time.Time{}, err
+		return secret.Value{}, time.Time{}, fromKeys(err)
 	}
 	err = s.Store.Append(ctx, registry.Audit{Who: c.Subject, What: "initial_access_token.issued", Target: t.ID})
-	return secret.New(base64.RawURLEncoding.EncodeToString(sealedText)), t.Expires, fromStore(err)
+	return secret.New(sealed), t.Expires, fromStore(err)
 }
 
 // useInitialToken takes the initial access token of r, which nobody else can
@@ -204,12 +280,11 @@ func (s *Service) useInitialToken(r *http.Request) (registry.Claim, error) {
 	if err != nil || len(r.Header.Values("Authorization")) != 1 {
 		return registry.Claim{}, unauthorized()
 	}
-	sealedText, err := base64.RawURLEncoding.Strict().DecodeString(raw)
-	if err != nil {
-		return registry.Claim{}, unauthorized()
-	}
-	text, err := s.unseal(sealedText, initialPurpose)
-	if err != nil {
+	text, err := s.Box.OpenText(r.Context(), initialPurpose, "", raw)
+	switch {
+	case errors.Is(err, seal.ErrKeys):
+		return registry.Claim{}, fromKeys(err)
+	case err != nil:
 		return registry.Claim{}, unauthorized()
 	}
 	var t initialToken
@@ -218,10 +293,10 @@ func (s *Service) useInitialToken(r *http.Request) (registry.Claim, error) {
 	}
 	attempt := s.newID()
 	if key := r.Header.Get("Idempotency-Key"); key != "" {
-		attempt = s.mark("attempt", key)
+		attempt = digest("attempt", key)
 	}
 	claim, err := s.Store.Claim(r.Context(), registry.Claim{
-		Caller: initialPurpose, Key: s.mark(initialPurpose, t.ID), Body: s.mark("use", t.ID),
+		Caller: initialPurpose, Key: digest(initialPurpose, t.ID), Body: digest("use", t.ID),
 		Marker: s.newID(), Attempt: attempt, Lease: t.Expires,
 	})
 	if errors.Is(err, registry.ErrInProgress) {

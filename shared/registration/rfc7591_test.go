@@ -26,6 +26,7 @@ func TestD2D4D7D11MetadataIsRefused(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	const redirect, metadata = "invalid_redirect_uri", "invalid_client_metadata"
+	const byKey = `"token_endpoint_auth_method":"private_key_jwt"`
 	uris := func(uri string) string { return fmt.Sprintf(`{"client_name":"x","redirect_uris":[%q]}`, uri) }
 	with := func(members string) string {
 		return `{"client_name":"x","redirect_uris":["https://app.example.com/cb"],` + members + `}`
@@ -37,11 +38,20 @@ func TestD2D4D7D11MetadataIsRefused(t *testing.T) {
 		"D2 plain http is refused":                       {uris("http://app.example.com/cb"), redirect, "redirect_uris"},
 		"D2 javascript is refused":                       {uris("javascript:alert(1)"), redirect, "redirect_uris"},
 		"D2 a user in the URI is refused":                {uris("https://bank.example.com@evil.example/cb"), redirect, "redirect_uris"},
+		"D2 a host in Cyrillic letters is refused":       {uris("https://b\u0430nk.example.com/cb"), redirect, "redirect_uris"},
 		"D2 a wildcard is refused":                       {uris("https://*.example.com/cb"), redirect, "redirect_uris"},
 		"D2 a private scheme needs a public client":      {uris("com.example.app:/cb"), redirect, "redirect_uris"},
 		"D3 response types must go with grant types":     {with(`"response_types":["token"]`), metadata, "response_types"},
 		"D4 private keys are refused":                    {with(`"jwks":{"keys":[{"kty":"RSA","d":"x"}]}`), metadata, "jwks"},
-		"D4 jwks_uri is refused, too":                    {with(`"jwks_uri":"https://169.254.169.254/"`), metadata, "jwks_uri"},
+		"D4 a symmetric key is refused":                  {with(`"jwks":{"keys":[{"kty":"oct","k":"AAAA"}]}`), metadata, "jwks"},
+		"D4 keys without a use for them are refused":     {with(`"jwks":{"keys":[{"kty":"RSA"}]}`), metadata, "jwks"},
+		"D4 jwks_uri without a use for it is refused":    {with(`"jwks_uri":"https://app.example.com/keys"`), metadata, "jwks_uri"},
+		"D4 jwks and jwks_uri exclude each other":        {with(byKey + `,"jwks":{"keys":[{"kty":"EC"}]},"jwks_uri":"https://app.example.com/keys"`), metadata, "jwks"},
+		"D4 keys that are no set are refused":            {with(byKey + `,"jwks":{"kty":"EC"}`), metadata, "jwks"},
+		"D4 a set without keys is refused":               {with(byKey + `,"jwks":{"keys":[]}`), metadata, "jwks"},
+		"D4 private_key_jwt without keys is refused":     {with(byKey), metadata, "jwks"},
+		"D4 a stranger's jwks_uri is refused":            {with(byKey + `,"jwks_uri":"https://169.254.169.254/"`), metadata, "jwks_uri"},
+		"D4 more keys than anyone needs are refused":     {with(byKey + `,"jwks":{"keys":[{"x":"` + strings.Repeat("A", 8<<10) + `"}]}`), metadata, "jwks"},
 		"D5 a number is no name":                         {`{"client_name":7}`, metadata, "client_name"},
 		"D5 a string is no list":                         {`{"client_name":"x","redirect_uris":"https://app.example.com/cb"}`, redirect, "redirect_uris"},
 		"D5 a list of numbers is refused":                {`{"client_name":"x","redirect_uris":[1]}`, redirect, "redirect_uris"},
@@ -92,8 +102,12 @@ func TestD9InitialAccessTokensAreNeededAndUsedOnce(t *testing.T) {
 	a := newAPI(t)
 	a.Dynamic.Open = false
 	got := a.want(401, request{method: "POST", path: "/register", body: web})
-	if !strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Bearer") || got.string("error") != "invalid_token" {
+	if got.header.Get("WWW-Authenticate") != `Bearer realm="gatehouse"` || got.string("error") != "invalid_token" {
 		t.Errorf("got %v, %s", got.header, got.text)
+	}
+	got = a.want(401, request{method: "POST", path: "/register", body: web, header: map[string]string{"Authorization": "Bearer x"}})
+	if got.header.Get("WWW-Authenticate") != `Bearer realm="gatehouse", error="invalid_token"` {
+		t.Errorf("got %v", got.header)
 	}
 	a.want(403, request{method: "POST", path: "/initial-access-tokens", body: `{}`, authorizer: asAda})
 	issue := func() map[string]string {
@@ -176,4 +190,43 @@ func TestRegistrationThatIsClosedIsForbidden(t *testing.T) {
 	a.Dynamic.Provider = ""
 	a.want(403, request{method: "POST", path: "/register", body: web})
 	a.want(401, request{method: "GET", path: "/register/x", header: map[string]string{"Authorization": "Bearer x"}})
+}
+
+// TestOpenRegistrationHasQuotas: in a flood the provider is not reached.
+func TestOpenRegistrationHasQuotas(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.Dynamic.PerHour, a.Dynamic.PerAddress = 3, 2
+	from := func(address string) request {
+		return request{method: "POST", path: "/register", body: web, address: address}
+	}
+	a.want(201, from("192.0.2.7"))
+	a.want(201, from("192.0.2.7"))
+	got := a.want(429, from("192.0.2.7"))
+	if got.header.Get("Retry-After") != "3600" || got.string("error") != "temporarily_unavailable" {
+		t.Errorf("got %v %s", got.header, got.text)
+	}
+	a.want(201, from("2001:db8::1"))
+	a.want(429, from("2001:db8:1::1")) // the hour's last went to another
+	a.unchanged("quota", 3)
+	a.clock.Advance(time.Hour)
+	a.want(201, from("2001:db8::1"))
+	a.want(201, from("2001:db8::2"))
+	a.want(429, from("2001:db8::ffff:ffff")) // one customer has them all
+	a.unchanged("next hour", 5)
+	a.Dynamic.Open = false
+	issued := a.want(201, request{method: "POST", path: "/initial-access-tokens", body: `{}`, authorizer: asAdmin})
+	r := from("2001:db8::1")
+	r.header = map[string]string{"Authorization": "Bearer " + issued.string("initial_access_token")}
+	a.want(201, r)
+}
+
+func TestClientsKnowTheAddressTheyCameTo(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.PublicURL = ""
+	got := a.want(201, request{method: "POST", path: "/register", body: web})
+	if uri := got.string("registration_client_uri"); !strings.HasPrefix(uri, "https://a1.execute-api.eu-west-1.amazonaws.com/register/") {
+		t.Errorf("got %s", uri)
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registration"
 	"gatehouse/shared/registry"
+	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 	"gatehouse/shared/standin"
 )
@@ -104,8 +105,8 @@ func newSite(t *testing.T) *site {
 	}
 	s := &site{org: okta, line: &direct{org: okta}, plain: &direct{org: plain}, clock: c}
 	providers := []*provider.Provider{
-		s.provider(t, s.line, config.Provider{Name: "okta", Type: config.Okta, Issuer: org + "/oauth2/default", Secret: "file:" + path}, provider.Registration{}),
-		s.provider(t, s.plain, config.Provider{Name: "plain", Type: config.RFC7591, Issuer: plainURL}, provider.Registration{Endpoint: plainURL + "/register"}),
+		s.provider(t, s.line, config.Provider{Name: "okta", Type: config.Okta, Issuer: org + "/oauth2/default", AdminSecret: "file:" + path}),
+		s.provider(t, s.plain, config.Provider{Name: "plain", Type: config.RFC7591, Issuer: plainURL, Endpoints: config.Endpoints{Registration: plainURL + "/register"}}),
 	}
 	s.Service = &registration.Service{
 		Providers: providers,
@@ -120,27 +121,27 @@ func newSite(t *testing.T) *site {
 				Routes: []registration.Route{{Route: "GET /stock", AnyScope: []string{"stock:read"}}},
 			},
 		},
-		PublicURL: "https://gatehouse.example.com",
-		Dynamic:   registration.Dynamic{Provider: "okta", Open: true},
-		Seal:      secret.New("0123456789abcdef0123456789abcdef"),
-		HMAC:      secret.New("fedcba9876543210fedcba9876543210"),
-		Now:       c.Now,
+		PublicURL:   "https://gatehouse.example.com",
+		GroupsClaim: "groups",
+		Dynamic:     config.Dynamic{Provider: "okta", Open: true, PerHour: 100, PerAddress: 100, UnusedLife: 30 * 24 * time.Hour},
+		Box:         seal.New(secret.Fixed(secret.Keys{Current: secret.New("0123456789abcdef0123456789abcdef")})),
+		Now:         c.Now,
 	}
 	s.open(t)
-	if err := s.Check(); err != nil {
+	if err := s.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
 // provider returns a provider that registers clients over a line.
-func (s *site) provider(t *testing.T, line *direct, cfg config.Provider, r provider.Registration) *provider.Provider {
+func (s *site) provider(t *testing.T, line *direct, cfg config.Provider) *provider.Provider {
 	t.Helper()
 	cfg.Tokens, cfg.RequestTimeout = config.Introspect, 5*time.Second
 	env := provider.Environment{HTTP: &http.Client{Transport: line}, Secrets: &secret.Manager{}, Now: s.clock.Now}
 	p, err := provider.New(cfg, env)
 	if err == nil {
-		err = p.EnableRegistration(cfg, r, env)
+		err = p.EnableRegistration(cfg, env)
 	}
 	if err != nil {
 		t.Fatal(err)

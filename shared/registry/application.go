@@ -202,18 +202,23 @@ func (s *Store) Unused(ctx context.Context, before time.Time, page Page) ([]Appl
 	})
 }
 
-// Touch notes that an application is in use. It writes once a day and gives way
-// to any other change, so the time kept is right to within about a day.
-func (s *Store) Touch(ctx context.Context, a Application) error {
+// Touch notes that an application is in use, and returns it as it is then. It
+// writes once a day and gives way to any other change, so the time kept is right
+// to within about a day.
+func (s *Store) Touch(ctx context.Context, a Application) (Application, error) {
 	now := s.clock()
 	if a.State != Active || a.Pending != "" || now.Sub(a.LastUsed) < touchEvery {
-		return nil
+		return a, nil
 	}
-	was := a.Version
-	a.LastUsed = now
-	r, err := a.record(was)
+	was, used := a.Version, a
+	used.LastUsed = now
+	r, err := used.record(was)
 	if err != nil {
-		return err
+		return a, err
 	}
-	return s.write(ctx, replace(r, was))
+	if err := s.write(ctx, replace(r, was)); err != nil {
+		return a, err
+	}
+	used.Version = r.version
+	return used, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,11 +33,7 @@ func dynamoAt(t *testing.T, address string) {
 // newTable makes a table of its own for the test.
 func newTable(t *testing.T) string {
 	t.Helper()
-	name := "gatehouse-" + registry.NewID()
-	if _, err := client(t).CreateTable(t.Context(), registry.TableDefinition(name)); err != nil {
-		t.Fatal(err)
-	}
-	return name
+	return registrytest.NewTable(t, os.Getenv("AWS_ENDPOINT_URL_DYNAMODB")).Name
 }
 
 func client(t *testing.T) *dynamodb.Client {
@@ -70,32 +67,12 @@ func TestDynamo(t *testing.T) {
 	t.Run("contended transactions are tried again", contention)
 	t.Run("an index that lags names nothing that has ended", laggingIndex)
 	t.Run("nothing is at rest in clear", func(t *testing.T) {
-		name := newTable(t)
-		secrets := fill(t, openTable(t, registry.Dynamo{Table: name, Timeout: time.Minute}))
-		wantNone(t, rawTable(t, name), secrets)
+		table := registrytest.NewTable(t, os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"))
+		secrets := fill(t, openTable(t, registry.Dynamo{Table: table.Name, Timeout: time.Minute}))
+		wantNone(t, table.Text(t), secrets)
 	})
 	t.Run("schema.md says what everything costs", schemaCosts)
 	t.Run("cost does not grow with the number of applications", flatCost)
-}
-
-func rawTable(t *testing.T, name string) string {
-	t.Helper()
-	var all strings.Builder
-	pages := dynamodb.NewScanPaginator(client(t), &dynamodb.ScanInput{TableName: &name})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, item := range page.Items {
-			r, err := registry.RawItem(item)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all.WriteString(r)
-		}
-	}
-	return all.String()
 }
 
 // meter adds up what was consumed.

@@ -104,7 +104,8 @@ func fill(t *testing.T, s *registry.Store) []string {
 	// One that is begun and not finished, and a claim that comes to nothing.
 	a, err = s.Application(t.Context(), a.ID)
 	must(err)
-	must(s.Touch(t.Context(), a))
+	_, err = s.Touch(t.Context(), a)
+	must(err)
 	a, err = s.Application(t.Context(), a.ID)
 	must(err)
 	_, err = s.Begin(t.Context(), registry.Intent{

@@ -23,10 +23,11 @@ type scripted struct {
 	now   time.Time
 }
 
-func (s *scripted) open() *Source {
-	return &Source{
-		read: func(context.Context) ([]byte, error) { s.reads++; return []byte(s.text), s.err },
-		now:  func() time.Time { return s.now },
+func (s *scripted) open() *Source[Credentials] {
+	return &Source[Credentials]{
+		Now:   func() time.Time { return s.now },
+		read:  func(context.Context) ([]byte, error) { s.reads++; return []byte(s.text), s.err },
+		parse: parse,
 	}
 }
 
@@ -36,7 +37,7 @@ func TestCredentialsAreKept(t *testing.T) {
 	src := s.open()
 	want := func(secret string, reads int) {
 		t.Helper()
-		c, err := src.Credentials(t.Context())
+		c, err := src.Get(t.Context())
 		if err != nil || c.ClientSecret.Reveal() != secret || s.reads != reads {
 			t.Fatalf("got %q after %d reads, error %v; want %q after %d", c.ClientSecret.Reveal(), s.reads, err, secret, reads)
 		}
@@ -53,7 +54,7 @@ func TestCredentialsAreKept(t *testing.T) {
 	s.now = s.now.Add(stale - 1)
 	want("two", 3)
 	s.now = s.now.Add(1)
-	if _, err := src.Credentials(t.Context()); err == nil {
+	if _, err := src.Get(t.Context()); err == nil {
 		t.Fatal("an hour old credentials are still used")
 	}
 }
@@ -62,7 +63,7 @@ func TestF14RefreshReadsOnceInTenSeconds(t *testing.T) {
 	t.Parallel()
 	s := &scripted{text: `{"client_id":"a","client_secret":"one"}`, now: time.Unix(1e9, 0)}
 	src := s.open()
-	if _, err := src.Credentials(t.Context()); err != nil {
+	if _, err := src.Get(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.text = `{"client_id":"a","client_secret":"two"}`
@@ -87,6 +88,7 @@ func TestBadSecretsAreRefusedWithoutEcho(t *testing.T) {
 		"no client_secret":     `{"client_id":"hunter2"}`,
 		"half a client":        `{"client_id":"hunter2","authorization":"SSWS hunter2"}`,
 		"no authorization":     `{"authorization":""}`,
+		"half an account":      `{"username":"amadmin","authorization":"SSWS hunter2"}`,
 		"a list of them":       `{"authorization":["SSWS hunter2"]}`,
 		"a number":             `{"client_id":"a","client_secret":2}`,
 		"a member twice":       `{"client_id":"hunter2","client_id":"hunter2","client_secret":"x"}`,
@@ -110,11 +112,11 @@ func TestFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"client_id":"id","client_secret":"s","authorization":"SSWS x"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open("file:"+path, nil).Credentials(t.Context())
+	c, err := Open("file:"+path, nil).Get(t.Context())
 	if err != nil || c.ClientID != "id" || c.ClientSecret.Reveal() != "s" || c.Authorization.Reveal() != "SSWS x" {
 		t.Errorf("got %v, %v", c, err)
 	}
-	if _, err := Open("file:"+path+".not", nil).Credentials(t.Context()); err == nil {
+	if _, err := Open("file:"+path+".not", nil).Get(t.Context()); err == nil {
 		t.Error("a missing file gives credentials")
 	}
 }
@@ -152,11 +154,11 @@ func TestSecretsManager(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
 
 	m := &Manager{Roots: x509.NewCertPool()}
-	c, err := Open("gatehouse/okta", m).Credentials(t.Context())
+	c, err := Open("gatehouse/okta", m).Get(t.Context())
 	if err != nil || c.ClientID != "id" || c.ClientSecret.Reveal() != "s" {
 		t.Errorf("got %v, %v", c, err)
 	}
-	if _, err := Open("gatehouse/other", m).Credentials(t.Context()); err == nil {
+	if _, err := Open("gatehouse/other", m).Get(t.Context()); err == nil {
 		t.Error("a secret that is not there gives credentials")
 	}
 }

@@ -35,6 +35,9 @@ type Client struct {
 	Scopes []string
 	// Groups are assigned to it: only their members may sign in. Nil means everyone.
 	Groups []string
+	// Claims are added to the tokens it gets for itself, as custom claims are that
+	// an administrator has written an expression for.
+	Claims map[string]any
 	// RefreshLeeway is how long a refresh token may be used again after it was
 	// exchanged. Zero means the vendor's default, 30 s; negative means never.
 	RefreshLeeway time.Duration

@@ -23,7 +23,9 @@ func (o okta) countedID(n int) string {
 // token is the login, and a client's has no uid.
 func (okta) accessClaims(g *grant, now time.Time) map[string]any {
 	claims := map[string]any{}
-	if g.user != nil {
+	if g.user == nil {
+		maps.Copy(claims, g.client.Claims)
+	} else {
 		maps.Copy(claims, userClaims(g.user))
 		claims["uid"] = g.user.ID
 		claims["auth_time"] = g.authTime.Unix()

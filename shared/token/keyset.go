@@ -46,6 +46,7 @@ type KeySource struct {
 	Timeout    time.Duration                         // for one fetch; 0: 3 s
 	Now        func() time.Time                      // nil: time.Now
 	Observe    func(KeyEvent)                        // called after every fetch; nil: nobody
+	LastGood   LastGood                              // asked when there is no set and none can be fetched; nil: nobody
 }
 
 // KeyEvent is the outcome of one fetch, for metrics.
@@ -112,6 +113,9 @@ func (s *KeySet) Warm(ctx context.Context) error {
 	return err
 }
 
+// Remote reports whether the keys are fetched. Those of a file are what they are.
+func (s *KeySet) Remote() bool { return s != nil && s.source.URL != nil }
+
 // Trusts reports whether key is still in the set, refreshing the set when it
 // is due. It is what makes a cached token as good as a fresh one.
 func (s *KeySet) Trusts(ctx context.Context, key *Key) bool {
@@ -174,8 +178,11 @@ func (s *KeySet) refresh(ctx context.Context, wanting *keys) error {
 		return errors.Join(ErrKeysUnavailable, err) // our caller's time was up: this says nothing of the provider
 	}
 	s.noteAttempt(err)
+	if err != nil && wanting == nil && s.source.LastGood != nil {
+		err = errors.Join(err, s.restore(ctx))
+	}
 	if s.source.Observe != nil {
-		s.source.Observe(KeyEvent{Err: err, Stale: err != nil && wanting != nil})
+		s.source.Observe(KeyEvent{Err: err, Stale: err != nil && s.current.Load() != nil})
 	}
 	if err != nil {
 		return errors.Join(ErrKeysUnavailable, err)

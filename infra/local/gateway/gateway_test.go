@@ -240,6 +240,9 @@ func TestTheTemplateOfThisRepository(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, api := range tpl.APIs {
+		if api.LogicalID == "GatehouseHttpApi" {
+			continue // it has other routes
+		}
 		t.Run(string(api.Kind), func(t *testing.T) {
 			t.Parallel()
 			g, err := gateway.New(gateway.Config{API: api, Invoke: func(_ context.Context, function string, _ []byte) ([]byte, error) {

@@ -38,19 +38,28 @@ func TestTheTemplateOfThisRepository(t *testing.T) {
 		"OIDC_ISSUER":                      "https://id.example.com/oauth2/default",
 		"OIDC_AUDIENCE":                    "api://default",
 		"PROVIDER_SECRET":                  "",
+		"ADMIN_SECRET":                     "",
+		"REGISTRATION_KEYS":                "RegistrationKeys",
+		"REGISTRY_TABLE":                   "RegistryTable",
+		"PUBLIC_URL":                       "",
 		"AUTHORIZER_CACHE_SECONDS":         "90",
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": "",
+		"AWS_ENDPOINT_URL_DYNAMODB":        "",
+	}
+	function := func(timeout time.Duration, memory int) samtemplate.Function {
+		return samtemplate.Function{Handler: "bootstrap", CodeURI: ".", Timeout: timeout, MemorySize: memory, Environment: environment}
 	}
 	functions := map[string]samtemplate.Function{
-		"AuthorizerFunction": {Handler: "bootstrap", CodeURI: ".", Timeout: 5 * time.Second, MemorySize: 256, Environment: environment},
-		"DemoApiFunction":    {Handler: "bootstrap", CodeURI: ".", Timeout: 5 * time.Second, MemorySize: 128, Environment: map[string]string{}},
+		"AuthorizerFunction": function(5*time.Second, 256), "RegistrationFunction": function(29*time.Second, 256),
+		"ReconcilerFunction": function(2*time.Minute, 256), "DemoApiFunction": function(5*time.Second, 128),
 	}
 	if diff := cmp.Diff(functions, tpl.Functions); diff != "" {
 		t.Errorf("functions, -want +got:\n%s", diff)
 	}
-	if len(tpl.APIs) != 2 {
-		t.Fatalf("got %d APIs, want 2", len(tpl.APIs))
+	if len(tpl.APIs) != 3 || tpl.APIs[0].LogicalID != "GatehouseHttpApi" {
+		t.Fatalf("got %d APIs, want 3, Gatehouse's own first", len(tpl.APIs))
 	}
+	tpl.APIs = tpl.APIs[1:]
 
 	route := func(method, path, authorizer, payload string) samtemplate.Route {
 		return samtemplate.Route{Method: method, Path: path, Function: "DemoApiFunction", Authorizer: authorizer, PayloadFormat: payload}

@@ -149,7 +149,7 @@ func unusedIsListed(f *fixture) {
 	if got := unused(24 * time.Hour); len(got) != 1 || got[0].ID != a.ID {
 		f.Errorf("got %+v, want the one that was never used", got)
 	}
-	f.must(f.Touch(f.ctx(), a))
+	f.touch(a)
 	if got := unused(24 * time.Hour); len(got) != 0 {
 		f.Errorf("got %+v, want nothing: it was used", got)
 	}
@@ -162,19 +162,26 @@ func unusedIsListed(f *fixture) {
 
 func useIsTouched(f *fixture) {
 	a := f.create(draft())
-	f.must(f.Touch(f.ctx(), a))
-	used := f.application(a.ID)
-	if !used.LastUsed.Equal(f.clock.Now()) {
+	used := f.touch(a)
+	if now := f.application(a.ID); now.Version != used.Version || !used.LastUsed.Equal(f.clock.Now()) {
 		f.Errorf("last used %v, want %v", used.LastUsed, f.clock.Now())
 	}
 	f.clock.Advance(23 * time.Hour)
-	f.must(f.Touch(f.ctx(), used))
+	f.touch(used)
 	if again := f.application(a.ID); again.Version != used.Version {
 		f.Error("it was written again within a day")
 	}
 	f.clock.Advance(2 * time.Hour)
-	f.want(registry.ErrStale, f.Touch(f.ctx(), a))
+	_, err := f.Touch(f.ctx(), a)
+	f.want(registry.ErrStale, err)
 	i := f.begin(registry.Update, used)
-	f.must(f.Touch(f.ctx(), f.application(a.ID))) // must not get in the way of the intent
+	f.touch(f.application(a.ID)) // must not get in the way of the intent
 	f.must(f.Complete(f.ctx(), registry.Completion{Intent: i, Outcome: registry.Done}))
+}
+
+func (f *fixture) touch(a registry.Application) registry.Application {
+	f.Helper()
+	used, err := f.Touch(f.ctx(), a)
+	f.must(err)
+	return used
 }

@@ -1,0 +1,65 @@
+// Command reconciler is the Lambda function that runs on a schedule: it ends
+// what was interrupted at identity providers, deletes clients that nobody uses,
+// keeps the administrators' tokens alive, and keeps the providers' keys for
+// authorizers that start while a provider is down. It is configured as command
+// registration is.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"gatehouse/shared/apigw"
+	"gatehouse/shared/config"
+	"gatehouse/shared/fetch"
+	"gatehouse/shared/provider"
+	"gatehouse/shared/reconciler"
+	"gatehouse/shared/registration"
+	"gatehouse/shared/registry"
+	"gatehouse/shared/seal"
+	"gatehouse/shared/secret"
+)
+
+func main() {
+	log := apigw.Logger()
+	handler, err := build(log)
+	if err != nil {
+		// A bad deployment fails here, not at the first invocation.
+		log.Error("start", slog.String("cause", err.Error()))
+		os.Exit(1)
+	}
+	lambda.Start(handler)
+}
+
+func build(log *slog.Logger) (lambda.Handler, error) {
+	cfg, err := config.Load(config.Path(os.Getenv), os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	roots := fetch.Roots(os.Getenv)
+	store, err := registry.Dynamo{Table: os.Getenv("REGISTRY_TABLE"), Roots: roots}.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	secrets := &secret.Manager{Roots: roots}
+	box := seal.New(secret.OpenKeys(cfg.Registration.Keys, secrets))
+	service, err := registration.New(cfg, provider.Environment{HTTP: fetch.NewClient(roots), Secrets: secrets, Log: log}, store, box)
+	if err != nil {
+		return nil, err
+	}
+	return &reconciler.Reconciler{
+		Jobs: []reconciler.Job{
+			{Name: "interrupted", Run: service.FinishInterrupted},
+			{Name: "unused", Run: service.ReapUnused},
+			{Name: "providers", Run: service.LookAtProviders},
+			reconciler.KeepKeys(service.Providers, store),
+		},
+		Log: log, Metrics: os.Getenv("AWS_LAMBDA_LOG_FORMAT") == "JSON",
+	}, service.Check(ctx)
+}

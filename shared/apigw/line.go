@@ -1,0 +1,46 @@
+package apigw
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Line is the log line of an invocation that no request caused.
+type Line struct {
+	Message string // constant
+	Start   time.Time
+	Took    time.Duration
+	Failed  bool           // it is an ERROR then
+	Metrics map[string]int // counts, by the name of the metric
+	Attrs   []slog.Attr
+}
+
+// Write writes the line to log, nil for nobody, its metrics in the embedded
+// metric format if asked for.
+func (l *Line) Write(ctx context.Context, log *slog.Logger, metrics bool) { //nolint:revive // the flag is that of the handlers
+	level := slog.LevelInfo
+	if l.Failed {
+		level = slog.LevelError
+	}
+	if log == nil || !log.Enabled(ctx, level) {
+		return
+	}
+	names := slices.Sorted(maps.Keys(l.Metrics))
+	var attrs []slog.Attr
+	for _, name := range names {
+		attrs = append(attrs, slog.Int(name, l.Metrics[name]))
+	}
+	for _, a := range l.Attrs {
+		attrs = append(attrs, cleanAttr(a))
+	}
+	if metrics {
+		attrs = append(attrs, slog.String("function", l.Message), slog.Any(metricMetadata, countsOf(l.Start, names)))
+	}
+	attrs = append(attrs, slog.Float64("took_ms", milliseconds(l.Took)))
+	record := slog.NewRecord(l.Start, level, l.Message, 0)
+	record.AddAttrs(attrs...)
+	_ = log.Handler().Handle(ctx, record) // there is no other place to report it
+}
