@@ -137,21 +137,12 @@ func (s *Service) finishUpdate(ctx context.Context, who string, i registry.Inten
 	return Changed{Application: a, Secret: made.Secret}, nil
 }
 
-func (s *Service) callUpdate(ctx context.Context, i registry.Intent, a registry.Application) (provider.Client, error) {
-	p, err := s.upstream(a)
-	if err != nil {
-		return provider.Client{}, err
-	}
-	c, err := s.client(ctx, a)
-	if err != nil {
-		return provider.Client{}, err
-	}
-	ctx, cancel, err := s.window(ctx, i)
-	if err != nil {
-		return provider.Client{}, err
-	}
-	defer cancel()
-	return p.UpdateClient(ctx, c)
+func (s *Service) callUpdate(ctx context.Context, i registry.Intent, a registry.Application) (made provider.Client, err error) {
+	err = s.send(ctx, i, a, func(ctx context.Context, p *provider.Provider, c provider.Client) error {
+		made, err = p.UpdateClient(ctx, c)
+		return err
+	})
+	return made, err
 }
 
 // RotateSecret gives an application of the caller's a new secret.
@@ -174,7 +165,7 @@ func (s *Service) RotateSecret(ctx context.Context, c Caller, id string) (Change
 	if err != nil {
 		return Changed{}, err
 	}
-	rotated, err := s.callRotate(ctx, p, i)
+	rotated, err := s.callRotate(ctx, i)
 	if err != nil {
 		// Whatever happened, rotating again puts it right.
 		return Changed{}, s.undone(ctx, i, registry.Claim{}, fromProvider(err))
@@ -196,17 +187,12 @@ func (s *Service) RotateSecret(ctx context.Context, c Caller, id string) (Change
 	}, nil
 }
 
-func (s *Service) callRotate(ctx context.Context, p *provider.Provider, i registry.Intent) (provider.Rotated, error) {
-	c, err := s.client(ctx, i.Application)
-	if err != nil {
-		return provider.Rotated{}, err
-	}
-	ctx, cancel, err := s.window(ctx, i)
-	if err != nil {
-		return provider.Rotated{}, err
-	}
-	defer cancel()
-	return p.RotateSecret(ctx, c)
+func (s *Service) callRotate(ctx context.Context, i registry.Intent) (rotated provider.Rotated, err error) {
+	err = s.send(ctx, i, i.Application, func(ctx context.Context, p *provider.Provider, c provider.Client) error {
+		rotated, err = p.RotateSecret(ctx, c)
+		return err
+	})
+	return rotated, err
 }
 
 // RetireSecret ends the secret of an application of the caller's that the last
@@ -229,26 +215,16 @@ func (s *Service) RetireSecret(ctx context.Context, c Caller, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.callRetire(ctx, p, i); err != nil {
+	err = s.send(ctx, i, a, func(ctx context.Context, p *provider.Provider, c provider.Client) error {
+		return p.RetireSecret(ctx, c)
+	})
+	if err != nil {
 		return s.undone(ctx, i, registry.Claim{}, fromProvider(err))
 	}
 	err = s.complete(ctx, registry.Completion{
 		Intent: i, Outcome: registry.Undone, Audits: []registry.Audit{audit(c.Subject, "application.previous_secret_ended", a)},
 	})
 	return fromStore(err)
-}
-
-func (s *Service) callRetire(ctx context.Context, p *provider.Provider, i registry.Intent) error {
-	c, err := s.client(ctx, i.Application)
-	if err != nil {
-		return err
-	}
-	ctx, cancel, err := s.window(ctx, i)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	return p.RetireSecret(ctx, c)
 }
 
 // Audits lists what was done to an application of the caller's, oldest first.
@@ -318,21 +294,11 @@ func (s *Service) finishDelete(ctx context.Context, who string, i registry.Inten
 // deleteClient deletes the client of an intent's application. One that is gone
 // is deleted.
 func (s *Service) deleteClient(ctx context.Context, i registry.Intent) error {
-	p, err := s.upstream(i.Application)
-	if err != nil {
-		return err
+	err := s.send(ctx, i, i.Application, func(ctx context.Context, p *provider.Provider, c provider.Client) error {
+		return p.DeleteClient(ctx, c)
+	})
+	if errors.Is(err, provider.ErrGone) {
+		return nil
 	}
-	c, err := s.client(ctx, i.Application)
-	if err != nil {
-		return err
-	}
-	ctx, cancel, err := s.window(ctx, i)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	if err := p.DeleteClient(ctx, c); err != nil && !errors.Is(err, provider.ErrGone) {
-		return err
-	}
-	return nil
+	return err
 }

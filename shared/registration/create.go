@@ -97,13 +97,13 @@ func (s *Service) register(ctx context.Context, r plan) (Registered, error) {
 		r.tiers = append(r.tiers, tier)
 	}
 	if r.Key != "" {
-		return s.once(ctx, p, r)
+		return s.once(ctx, r)
 	}
-	return s.create(ctx, p, r, registry.Claim{Marker: s.newID(), Attempt: s.newID(), Lease: s.now().Add(lease)})
+	return s.create(ctx, r, registry.Claim{Marker: s.newID(), Attempt: s.newID(), Lease: s.now().Add(lease)})
 }
 
 // once creates at most one application for an idempotency key.
-func (s *Service) once(ctx context.Context, p *provider.Provider, r plan) (Registered, error) {
+func (s *Service) once(ctx context.Context, r plan) (Registered, error) {
 	if len(r.Key) > 255 {
 		return Registered{}, invalid("Idempotency-Key", "has more than 255 bytes; use a UUID")
 	}
@@ -128,7 +128,7 @@ func (s *Service) once(ctx context.Context, p *provider.Provider, r plan) (Regis
 		return s.repeat(ctx, claim)
 	}
 	if claim.Marker == own {
-		return s.create(ctx, p, r, claim)
+		return s.create(ctx, r, claim)
 	}
 	for range maxAttempts {
 		fresh, err := s.inherit(ctx, claim)
@@ -136,7 +136,7 @@ func (s *Service) once(ctx context.Context, p *provider.Provider, r plan) (Regis
 			return Registered{}, err
 		}
 		if fresh {
-			return s.create(ctx, p, r, claim)
+			return s.create(ctx, r, claim)
 		}
 		claim.Marker = digest("marker after", claim.Marker)[:markerLength]
 	}
@@ -172,7 +172,7 @@ func (s *Service) inherit(ctx context.Context, claim registry.Claim) (bool, erro
 
 // create is intent, provider, record. Of the claim only marker, attempt and
 // lease are there when there is no idempotency key.
-func (s *Service) create(ctx context.Context, p *provider.Provider, r plan, claim registry.Claim) (Registered, error) {
+func (s *Service) create(ctx context.Context, r plan, claim registry.Claim) (Registered, error) {
 	draft := registry.Application{ID: claim.Marker, Kind: r.kind, Provider: r.Provider, Owner: r.owner}
 	r.Metadata.apply(&draft)
 	i, err := s.Store.Begin(ctx, registry.Intent{
@@ -185,7 +185,7 @@ func (s *Service) create(ctx context.Context, p *provider.Provider, r plan, clai
 		}
 		return Registered{}, fromStore(err)
 	}
-	made, err := s.callCreate(ctx, p, i)
+	made, err := s.callCreate(ctx, i)
 	if err != nil {
 		return Registered{}, s.abandon(ctx, i, claim, err)
 	}
@@ -206,17 +206,12 @@ func (s *Service) create(ctx context.Context, p *provider.Provider, r plan, clai
 	return Registered{}, s.discard(ctx, i, claim, &provider.MismatchError{Client: made, Field: "record", Err: err})
 }
 
-func (s *Service) callCreate(ctx context.Context, p *provider.Provider, i registry.Intent) (provider.Client, error) {
-	c, err := s.client(ctx, i.Application)
-	if err != nil {
-		return provider.Client{}, err
-	}
-	ctx, cancel, err := s.window(ctx, i)
-	if err != nil {
-		return provider.Client{}, err
-	}
-	defer cancel()
-	return p.CreateClient(ctx, c)
+func (s *Service) callCreate(ctx context.Context, i registry.Intent) (made provider.Client, err error) {
+	err = s.send(ctx, i, i.Application, func(ctx context.Context, p *provider.Provider, c provider.Client) error {
+		made, err = p.CreateClient(ctx, c)
+		return err
+	})
+	return made, err
 }
 
 // created is what there will be when the creation is complete.

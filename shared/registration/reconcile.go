@@ -130,10 +130,11 @@ func (s *Service) find(ctx context.Context, i registry.Intent) (provider.Client,
 	if !p.Capabilities().Find {
 		return provider.Client{}, false, fmt.Errorf("%w: look for the marker %s at %s", ErrUnfindable, i.Marker, p.Name)
 	}
-	ctx, cancel, err := s.window(ctx, i)
-	if err != nil {
-		return provider.Client{}, false, err
-	}
-	defer cancel()
-	return p.FindClient(ctx, clientName(i.Application))
+	var found provider.Client
+	var ok bool
+	err = s.send(ctx, i, i.Application, func(ctx context.Context, p *provider.Provider, _ provider.Client) error {
+		found, ok, err = p.FindClient(ctx, clientName(i.Application))
+		return err
+	})
+	return found, ok, err
 }

@@ -229,14 +229,27 @@ func (s *Service) upstream(a registry.Application) (*provider.Provider, error) {
 	return p, nil
 }
 
-// window bounds calls to a provider by the lease of the intent they are for.
-func (s *Service) window(ctx context.Context, i registry.Intent) (context.Context, context.CancelFunc, error) {
+// request is one call of a provider about a client.
+type request func(context.Context, *provider.Provider, provider.Client) error
+
+// send does a request about an application at its provider, within the lease of
+// the intent that it is for.
+func (s *Service) send(ctx context.Context, i registry.Intent, a registry.Application, do request) error {
+	p, err := s.upstream(a)
+	if err != nil {
+		return err
+	}
+	c, err := s.client(ctx, a)
+	if err != nil {
+		return err
+	}
 	left := i.Lease.Add(-settle).Sub(s.now())
 	if left <= 0 {
-		return nil, nil, fmt.Errorf("%w: too late to call the provider", provider.ErrUnavailable)
+		return fmt.Errorf("%w: too late to call the provider", provider.ErrUnavailable)
 	}
 	ctx, cancel := context.WithTimeout(ctx, left)
-	return ctx, cancel, nil
+	defer cancel()
+	return do(ctx, p, c)
 }
 
 // clientName is the name at the provider. The application's ID makes it unique
