@@ -1,0 +1,38 @@
+package oauth
+
+import (
+	"net/url"
+	"strings"
+)
+
+// This file implements resource indicators (RFC 8707).
+
+// CanonicalResource returns a resource indicator in the form that two of them
+// are compared in: scheme and host in lower case, no slash for an empty path. It
+// is false for what is no absolute https URL without user and fragment (§2), or
+// an http one of this machine.
+func CanonicalResource(s string) (string, bool) {
+	u, err := url.Parse(s)
+	if err != nil || len(s) > 2048 || u.Host == "" || u.User != nil || strings.Contains(s, "#") || u.Opaque != "" {
+		return "", false
+	}
+	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+	switch host := u.Hostname(); {
+	case u.Scheme == "https":
+	case u.Scheme == "http" && (host == "localhost" || host == "127.0.0.1" || host == "::1"):
+	default:
+		return "", false
+	}
+	if u.Path == "/" && u.RawQuery == "" {
+		u.Path, u.RawPath = "", ""
+	}
+	return u.String(), true
+}
+
+// SameResource reports whether two resource indicators mean the same. Paths are
+// compared whole: /mcp is not /mcp-evil, and /mcp/ is not /mcp.
+func SameResource(a, b string) bool {
+	x, ok := CanonicalResource(a)
+	y, known := CanonicalResource(b)
+	return ok && known && x == y
+}
