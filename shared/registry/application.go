@@ -2,11 +2,18 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
+
+// SecretMark is the kind of mark (package seal) that client secrets are kept as.
+const SecretMark = "client secret"
 
 // Kind says how an application came to be.
 type Kind string
@@ -35,6 +42,10 @@ type Application struct {
 	ClientID string `json:"client_id,omitempty"` // the provider's; empty only in the draft of an intent
 	Owner    string `json:"owner,omitempty"`     // subject or "group:…"; empty: nobody lists it
 
+	// Alias is the URL by which the client calls itself (Client ID Metadata
+	// Document): https, at most 2,048 bytes. No two applications have the same one.
+	Alias string `json:"alias,omitempty"`
+
 	Name          string   `json:"client_name,omitempty"`
 	Description   string   `json:"description,omitempty"`
 	URI           string   `json:"client_uri,omitempty"`
@@ -44,14 +55,19 @@ type Application struct {
 	AuthMethod    string   `json:"token_endpoint_auth_method,omitempty"`
 	Scope         string   `json:"scope,omitempty"` // separated by spaces
 
+	Callback string `json:"callback,omitempty"` // the broker's redirect URI that is registered at the provider
+
 	JWKSURI string          `json:"jwks_uri,omitempty"`
 	JWKS    json.RawMessage `json:"jwks,omitempty"` // public keys
 
-	// The secret and the registration access token (RFC 7592) that the client
-	// was given, as HMAC-SHA-256 in lower-case hexadecimal; "": none.
-	SecretHMAC       string    `json:"secret_hmac,omitempty"`
-	SecretExpires    time.Time `json:"secret_expires,omitzero"` // zero: never
-	RegistrationHMAC string    `json:"registration_hmac,omitempty"`
+	// The secret, the one before and the registration access token (RFC 7592)
+	// that the client was given, as HMAC-SHA-256 in lower-case hexadecimal; "":
+	// none.
+	SecretHMAC            string    `json:"secret_hmac,omitempty"`
+	SecretExpires         time.Time `json:"secret_expires,omitzero"` // zero: never
+	PreviousSecretHMAC    string    `json:"previous_secret_hmac,omitempty"`
+	PreviousSecretExpires time.Time `json:"previous_secret_expires,omitzero"` // zero: with the next rotation
+	RegistrationHMAC      string    `json:"registration_hmac,omitempty"`
 
 	// Management is what the provider wants to see when the client is managed
 	// (registration_client_uri, registration_access_token), sealed by the caller.
@@ -78,12 +94,19 @@ func (a Application) Client() Client { return Client{Provider: a.Provider, Clien
 // more than knowing it is worth.
 const touchEvery = 24 * time.Hour
 
+const maxAlias = 2048 // bytes
+
 const dynamicDue = "DYNAMIC" // kind in the due index
 
 func applicationKey(id string) key { return key{partition: join("APPLICATION", id), sort: "-"} }
 
 func clientKey(c Client) key {
 	return key{partition: join("CLIENT", c.Provider, c.ClientID), sort: "-"}
+}
+
+func aliasKey(alias string) key {
+	sum := sha256.Sum256([]byte(alias))
+	return key{partition: join("ALIAS", hex.EncodeToString(sum[:])), sort: "-"}
 }
 
 func ownerQuery(owner string) query {
@@ -100,15 +123,21 @@ func (a Application) valid() error {
 	case a.Provider == "":
 		return fmt.Errorf("%w: provider is missing", ErrInvalid)
 	}
-	if a.SecretHMAC != "" {
-		if err := hexHash("secret_hmac", a.SecretHMAC); err != nil {
-			return err
-		}
+	return errors.Join(
+		validAlias(a.Alias),
+		noneOrHexHash("secret_hmac", a.SecretHMAC),
+		noneOrHexHash("previous_secret_hmac", a.PreviousSecretHMAC),
+		noneOrHexHash("registration_hmac", a.RegistrationHMAC),
+	)
+}
+
+// validAlias refuses what is not UTF-8, too: JSON would keep another text than
+// the one whose hash leads to the application.
+func validAlias(alias string) error {
+	if alias == "" || strings.HasPrefix(alias, "https://") && len(alias) <= maxAlias && utf8.ValidString(alias) {
+		return nil
 	}
-	if a.RegistrationHMAC != "" {
-		return hexHash("registration_hmac", a.RegistrationHMAC)
-	}
-	return nil
+	return fmt.Errorf("%w: alias must begin with https://, be UTF-8 and have at most %d bytes", ErrInvalid, maxAlias)
 }
 
 // record returns the record that follows version was.
@@ -157,20 +186,34 @@ func (s *Store) Application(ctx context.Context, id string) (Application, error)
 	return decodeApplication(r)
 }
 
-// clientRecord leads from a client to its application and keeps a client from
-// having two.
-type clientRecord struct {
+// reference leads from a client or an alias to its application and keeps it
+// from having two.
+type reference struct {
 	Application string `json:"application"`
+}
+
+// references are where the references to a are kept.
+func (a Application) references() []key {
+	if a.Alias == "" {
+		return []key{clientKey(a.Client())}
+	}
+	return []key{clientKey(a.Client()), aliasKey(a.Alias)}
 }
 
 // ApplicationByClient returns the application of a client as it is now.
 func (s *Store) ApplicationByClient(ctx context.Context, c Client) (Application, error) {
-	r, err := s.read(ctx, clientKey(c))
-	if err != nil {
-		return Application{}, err
-	}
-	var to clientRecord
-	if err := decodeRecord(r, &to); err != nil {
+	return s.referred(ctx, clientKey(c))
+}
+
+// ApplicationByAlias returns the application of a client that calls itself by a
+// URL, as it is now.
+func (s *Store) ApplicationByAlias(ctx context.Context, alias string) (Application, error) {
+	return s.referred(ctx, aliasKey(alias))
+}
+
+func (s *Store) referred(ctx context.Context, k key) (Application, error) {
+	var to reference
+	if err := s.noted(ctx, k, &to); err != nil {
 		return Application{}, err
 	}
 	return s.Application(ctx, to.Application)

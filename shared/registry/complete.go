@@ -28,7 +28,8 @@ type Completion struct {
 // Delete cannot.
 // Repeated by the same attempt, it is fine; ErrStale says that another attempt
 // has taken over the intent or the claim, and that what was done at the
-// provider is not recorded.
+// provider is not recorded. So it is with ErrConflict: the client or the alias
+// of a new application leads to another already.
 func (s *Store) Complete(ctx context.Context, c Completion) error {
 	changes, err := s.outcome(ctx, c)
 	if err != nil {
@@ -103,11 +104,14 @@ func (s *Store) created(c Completion) ([]change, error) {
 	if err != nil {
 		return nil, err
 	}
-	to, err := newRecord(clientKey(a.Client()), clientRecord{Application: a.ID}, 0)
-	if err != nil {
-		return nil, err
+	changes := []change{create(r)}
+	for _, k := range a.references() {
+		to, err := newRecord(k, reference{Application: a.ID}, 0)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, create(to))
 	}
-	changes := []change{create(r), create(to)}
 	for _, contract := range c.Contracts {
 		_, r, err := s.newContract(contract, a)
 		if err != nil {
@@ -131,8 +135,8 @@ func (s *Store) changed(ctx context.Context, c Completion) ([]change, error) {
 	} else if kept := c.Intent.Application.Management; len(kept) > 0 {
 		next.Management = kept // the provider may have changed it on the way; the old one would lock us out
 	}
-	if next.Client() != now.Client() || next.Kind != now.Kind {
-		return nil, fmt.Errorf("%w: provider, client_id and kind of an application never change", ErrInvalid)
+	if next.Client() != now.Client() || next.Kind != now.Kind || next.Alias != now.Alias {
+		return nil, fmt.Errorf("%w: provider, client_id, kind and alias of an application never change", ErrInvalid)
 	}
 	next.Created, next.LastUsed, next.State, next.Pending, next.Updated = now.Created, now.LastUsed, Active, "", s.clock()
 	r, err := next.record(c.Intent.Held)
@@ -147,8 +151,9 @@ func (s *Store) deleted(ctx context.Context, i Intent) ([]change, error) {
 	if len(left) > 0 {
 		return nil, fmt.Errorf("%w: the application still has contracts", ErrTransition)
 	}
-	return []change{
-		{action: remove, record: record{key: applicationKey(i.Application.ID)}, was: i.Held},
-		{action: remove, record: record{key: clientKey(i.Application.Client())}, was: whatever},
-	}, nil
+	changes := []change{{action: remove, record: record{key: applicationKey(i.Application.ID)}, was: i.Held}}
+	for _, k := range i.Application.references() {
+		changes = append(changes, change{action: remove, record: record{key: k}, was: whatever})
+	}
+	return changes, nil
 }

@@ -61,6 +61,7 @@ func schemaCosts(t *testing.T) {
 	i := begin(registry.Create, registry.Application{
 		ID: registry.NewID(), Kind: registry.Dynamic, Provider: "okta", Owner: "ada", Name: "reports",
 		Description: strings.Repeat("x", 200), RedirectURIs: []string{"https://app.example.com/callback"},
+		Alias:      "https://app.example.com/client.json",
 		SecretHMAC: strings.Repeat("a", 64), Management: make([]byte, 200),
 	})
 	i.Application.ClientID = "client"
@@ -74,6 +75,7 @@ func schemaCosts(t *testing.T) {
 	read := func() (err error) { a, err = s.Application(t.Context(), i.Application.ID); return err }
 	measure("Application", read)
 	measure("ApplicationByClient", func() error { _, err := s.ApplicationByClient(t.Context(), a.Client()); return err })
+	measure("ApplicationByAlias", func() error { _, err := s.ApplicationByAlias(t.Context(), a.Alias); return err })
 	measure("ApplicationsByOwner", func() error {
 		_, _, err := s.ApplicationsByOwner(t.Context(), "ada", registry.Page{})
 		return err
@@ -115,6 +117,15 @@ func schemaCosts(t *testing.T) {
 	measure("Spend", func() error {
 		return s.Spend(t.Context(), registry.Quota{Name: "registrations", Limit: 1, Window: time.Hour})
 	})
+	grant := registry.Grant{ID: "code", Provider: "okta", ClientID: "client", Tokens: make([]byte, 400), Expires: lease}
+	measure("CreateGrant", func() (err error) { grant, err = s.CreateGrant(t.Context(), grant); return err })
+	measure("Grant", func() error { _, err := s.Grant(t.Context(), "code"); return err })
+	measure("UpdateGrant", func() error { _, err := s.UpdateGrant(t.Context(), grant); return err })
+	measure("RevokeGrant", func() error { _, err := s.RevokeGrant(t.Context(), "code"); return err })
+	measure("SaveAnswer", func() error {
+		return s.SaveAnswer(t.Context(), registry.Answer{Key: strings.Repeat("3", 64), Sealed: make([]byte, 400), Expires: lease})
+	})
+	measure("Answer", func() error { _, err := s.Answer(t.Context(), strings.Repeat("3", 64)); return err })
 	measure("SaveKeys", func() error { return s.SaveKeys(t.Context(), "okta", registry.Keys{Set: []byte(`{"keys":[]}`)}) })
 	measure("Keys", func() error { _, err := s.Keys(t.Context(), "okta"); return err })
 	measure("SaveHealth", func() error { return s.SaveHealth(t.Context(), "okta", registry.Health{}) })

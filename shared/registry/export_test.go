@@ -11,6 +11,6 @@ func ApplicationItems(a Application) ([]map[string]types.AttributeValue, error) 
 	if err != nil {
 		return nil, err
 	}
-	to, err := newRecord(clientKey(a.Client()), clientRecord{Application: a.ID}, 0)
+	to, err := newRecord(clientKey(a.Client()), reference{Application: a.ID}, 0)
 	return []map[string]types.AttributeValue{toItem(r, "w"), toItem(to, "w")}, err
 }

@@ -68,12 +68,7 @@ func (i Intent) valid() error {
 	case i.Outcome != "":
 		return fmt.Errorf("%w: the intent has ended", ErrTransition)
 	}
-	if i.Key != "" {
-		if err := hexHash("key", i.Key); err != nil {
-			return err
-		}
-	}
-	return i.Application.valid()
+	return errors.Join(noneOrHexHash("key", i.Key), i.Application.valid())
 }
 
 // record returns the record that follows version was.

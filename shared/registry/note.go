@@ -19,7 +19,7 @@ func keysKey(provider string) key { return key{partition: join("KEYS", provider)
 
 // SaveKeys replaces the key set of a provider.
 func (s *Store) SaveKeys(ctx context.Context, provider string, k Keys) error {
-	return s.note(ctx, keysKey(provider), k)
+	return s.note(ctx, keysKey(provider), k, time.Time{})
 }
 
 // Keys returns the key set of a provider.
@@ -39,7 +39,7 @@ func healthKey(provider string) key { return key{partition: join("HEALTH", provi
 
 // SaveHealth replaces the health of a provider.
 func (s *Store) SaveHealth(ctx context.Context, provider string, h Health) error {
-	return s.note(ctx, healthKey(provider), h)
+	return s.note(ctx, healthKey(provider), h, time.Time{})
 }
 
 // Health returns the health of a provider.
@@ -48,11 +48,13 @@ func (s *Store) Health(ctx context.Context, provider string) (Health, error) {
 	return h, s.noted(ctx, healthKey(provider), &h)
 }
 
-func (s *Store) note(ctx context.Context, k key, v any) error {
+// note makes v what is kept under k, until expires; zero: for good.
+func (s *Store) note(ctx context.Context, k key, v any, expires time.Time) error {
 	r, err := newRecord(k, v, 0)
 	if err != nil {
 		return err
 	}
+	r.expires = expires
 	return s.write(ctx, change{action: put, record: r, was: whatever})
 }
 

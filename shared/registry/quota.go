@@ -22,10 +22,6 @@ type spending struct {
 	Count int `json:"count"`
 }
 
-// spendAttempts is how often a count is tried again that others counted at the
-// same time.
-const spendAttempts = 5
-
 // Spend counts one of a quota. The error is [ErrSpent] when there is none left,
 // and ErrInProgress when too many count at the same time, which is refused, too:
 // a quota is there for floods.
@@ -35,13 +31,7 @@ func (s *Store) Spend(ctx context.Context, q Quota) error {
 	}
 	begin := s.clock().Truncate(q.Window)
 	k := key{partition: join("QUOTA", q.Name), sort: sortTime(begin)}
-	var err error
-	for range spendAttempts {
-		if err = s.spend(ctx, k, q.Limit, begin.Add(q.Window)); !errors.Is(err, ErrStale) && !errors.Is(err, ErrConflict) {
-			return err
-		}
-	}
-	return fmt.Errorf("%w: the quota is contended: %w", ErrInProgress, err)
+	return insist("quota", func() error { return s.spend(ctx, k, q.Limit, begin.Add(q.Window)) })
 }
 
 func (s *Store) spend(ctx context.Context, k key, limit int, end time.Time) error {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -178,6 +179,21 @@ func (s *Store) write(ctx context.Context, changes ...change) error {
 		}
 	}
 	return s.backend.write(ctx, changes)
+}
+
+// tries is how often a change is tried when others change the same record.
+const tries = 5
+
+// insist repeats try, which reads and then writes, while others write in
+// between. If they still do in the end, it is ErrInProgress.
+func insist(what string, try func() error) error {
+	var err error
+	for range tries {
+		if err = try(); !errors.Is(err, ErrStale) && !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: the %s is contended: %w", ErrInProgress, what, err)
 }
 
 // decodeRecord reads the data of r into v.

@@ -1,8 +1,9 @@
 // Package registry keeps what Gatehouse knows of clients: applications, their
-// contracts with APIs, what is being done at a provider right now (intents),
-// answers that may be asked for again (claims), and who did what (audits). It
-// holds the rules that keep these together and two places to keep them in:
-// [Dynamo], a DynamoDB table, and [Embedded], a file or nothing but memory.
+// contracts with APIs, what people allowed them (grants), what is being done at
+// a provider right now (intents), answers that may be asked for again (claims
+// and answers), and who did what (audits). It holds the rules that keep these
+// together and two places to keep them in: [Dynamo], a DynamoDB table, and
+// [Embedded], a file or nothing but memory.
 //
 // Whatever is done at a provider is written down first. An intent is begun,
 // the provider is called, and one transaction records the outcome; a crash in
@@ -153,12 +154,19 @@ type dueList struct {
 	before time.Time
 }
 
-// hexHash reports an error unless text is 64 hexadecimal digits or, where that
-// is allowed, nothing. It keeps a secret from being stored in the place of its
-// HMAC.
+// hexHash reports an error unless text is 64 hexadecimal digits. It keeps a
+// secret from being stored in the place of its HMAC.
 func hexHash(member, text string) error {
 	if len(text) == 64 && strings.Trim(text, "0123456789abcdef") == "" {
 		return nil
 	}
 	return fmt.Errorf("%w: %s is not the 64 lower-case hexadecimal digits of a SHA-256 or HMAC", ErrInvalid, member)
+}
+
+// noneOrHexHash is hexHash for a member that may be empty.
+func noneOrHexHash(member, text string) error {
+	if text == "" {
+		return nil
+	}
+	return hexHash(member, text)
 }

@@ -45,8 +45,8 @@ func wantNone(t *testing.T, raw string, secrets []string) {
 	}
 }
 
-// fill uses every kind of record as registration does, and returns the secrets
-// that came by.
+// fill uses every kind of record as registration and broker do, and returns the
+// secrets that came by.
 func fill(t *testing.T, s *registry.Store) []string {
 	t.Helper()
 	key := make([]byte, 32)
@@ -73,7 +73,10 @@ func fill(t *testing.T, s *registry.Store) []string {
 		}
 	}
 
-	a := registry.Application{ID: registry.NewID(), Kind: registry.Dynamic, Provider: "okta", Owner: "ada", Name: "reports"}
+	a := registry.Application{
+		ID: registry.NewID(), Kind: registry.Dynamic, Provider: "okta", Owner: "ada", Name: "reports",
+		Alias: "https://app.example.com/client.json",
+	}
 	claim, err := s.Claim(t.Context(), registry.Claim{
 		Caller: "ada", Key: mark(idempotencyKey), Body: mark("{}"),
 		Marker: registry.NewID(), Attempt: registry.NewID(), Lease: time.Now().Add(time.Minute),
@@ -121,5 +124,29 @@ func fill(t *testing.T, s *registry.Store) []string {
 	if audits, _, err := s.Audits(t.Context(), a.ID, registry.Page{}); err != nil || len(audits) != 2 {
 		t.Fatalf("got audits %v, %v", audits, err)
 	}
-	return []string{clientSecret, registrationToken, managementToken, idempotencyKey}
+	refreshToken := rand.Text()
+	grant(t, s, a.Client(), seal(refreshToken))
+	return []string{clientSecret, registrationToken, managementToken, idempotencyKey, refreshToken}
+}
+
+// grant redeems, exchanges and revokes a grant.
+func grant(t *testing.T, s *registry.Store, c registry.Client, sealed []byte) {
+	t.Helper()
+	expires := time.Now().Add(time.Hour)
+	g, err := s.CreateGrant(t.Context(), registry.Grant{
+		ID: registry.NewID(), Provider: c.Provider, ClientID: c.ClientID, Tokens: sealed, Expires: expires,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Generation++
+	if g, err = s.UpdateGrant(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	if g, err = s.RevokeGrant(t.Context(), g.ID); err != nil || !g.Revoked || g.Generation != 1 {
+		t.Fatalf("got %+v, %v; want it exchanged and revoked", g, err)
+	}
+	if err := s.SaveAnswer(t.Context(), registry.Answer{Key: strings.Repeat("1", 64), Sealed: sealed, Expires: expires}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -36,15 +37,19 @@ func applicationIsFound(f *fixture) {
 
 func applicationIsRefused(f *fixture) {
 	for name, spoil := range map[string]func(*registry.Application){
-		"no id":                           func(a *registry.Application) { a.ID = "" },
-		"an id that looks like a URL":     func(a *registry.Application) { a.ID = "https://app.example.com" },
-		"no kind":                         func(a *registry.Application) { a.Kind = "" },
-		"no provider":                     func(a *registry.Application) { a.Provider = "" },
-		"a secret in place of its HMAC":   func(a *registry.Application) { a.SecretHMAC = "hunter2" },
-		"a token in place of its HMAC":    func(a *registry.Application) { a.RegistrationHMAC = "hunter2" },
-		"more than a record may hold":     func(a *registry.Application) { a.Description = strings.Repeat("x", 33<<10) },
-		"an HMAC in upper-case digits":    func(a *registry.Application) { a.SecretHMAC = hash("A") },
-		"an HMAC that is longer than one": func(a *registry.Application) { a.SecretHMAC = hash("a") + "a" },
+		"no id":                              func(a *registry.Application) { a.ID = "" },
+		"an id that looks like a URL":        func(a *registry.Application) { a.ID = "https://app.example.com" },
+		"no kind":                            func(a *registry.Application) { a.Kind = "" },
+		"no provider":                        func(a *registry.Application) { a.Provider = "" },
+		"a secret in place of its HMAC":      func(a *registry.Application) { a.SecretHMAC = "hunter2" },
+		"an old secret in place of its HMAC": func(a *registry.Application) { a.PreviousSecretHMAC = "hunter2" },
+		"an alias that is not https":         func(a *registry.Application) { a.Alias = "http://app.example.com/hunter2" },
+		"an alias that is too long":          func(a *registry.Application) { a.Alias = alias + strings.Repeat("x", 2049-len(alias)) },
+		"an alias that is not UTF-8":         func(a *registry.Application) { a.Alias = alias + "\xff" },
+		"a token in place of its HMAC":       func(a *registry.Application) { a.RegistrationHMAC = "hunter2" },
+		"more than a record may hold":        func(a *registry.Application) { a.Description = strings.Repeat("x", 33<<10) },
+		"an HMAC in upper-case digits":       func(a *registry.Application) { a.SecretHMAC = hash("A") },
+		"an HMAC that is longer than one":    func(a *registry.Application) { a.SecretHMAC = hash("a") + "a" },
 	} {
 		a := draft()
 		spoil(&a)
@@ -131,6 +136,74 @@ func applicationIsDeleted(f *fixture) {
 	f.want(registry.ErrNotFound, err)
 	_, err = f.Begin(f.ctx(), f.intent(registry.Update, a))
 	f.want(registry.ErrNotFound, err)
+}
+
+// alias is the URL of a client's metadata.
+const alias = "https://app.example.com/client.json"
+
+func aliasLeads(f *fixture) {
+	_, err := f.ApplicationByAlias(f.ctx(), alias)
+	f.want(registry.ErrNotFound, err)
+	a := draft()
+	a.Alias, a.Callback = alias, "https://gatehouse.example.com/callback"
+	f.must(f.Complete(f.ctx(), registry.Completion{Intent: f.begin(registry.Create, a), Outcome: registry.Undone}))
+	_, err = f.ApplicationByAlias(f.ctx(), alias)
+	f.want(registry.ErrNotFound, err)
+
+	a = f.create(a)
+	f.create(draft()) // any number have none
+	by, err := f.ApplicationByAlias(f.ctx(), alias)
+	f.must(err)
+	if by.ID != a.ID || by.Alias != alias || by.Callback != a.Callback {
+		f.Errorf("the alias leads to %+v, want %+v", by, a)
+	}
+	for _, other := range []string{"", alias + "/", "https://app.example.com/CLIENT.json"} {
+		_, err := f.ApplicationByAlias(f.ctx(), other)
+		f.want(registry.ErrNotFound, err)
+	}
+
+	second := draft()
+	second.Alias, second.ClientID = alias, "its own"
+	i := f.begin(registry.Create, second)
+	f.want(registry.ErrConflict, f.Complete(f.ctx(), registry.Completion{Intent: i, Outcome: registry.Done}))
+	f.must(f.Complete(f.ctx(), registry.Completion{Intent: i, Outcome: registry.Undone}))
+
+	i = f.begin(registry.Delete, a)
+	f.must(f.Complete(f.ctx(), registry.Completion{Intent: i, Outcome: registry.Done}))
+	_, err = f.ApplicationByAlias(f.ctx(), alias)
+	f.want(registry.ErrNotFound, err)
+	f.create(second)
+}
+
+func aliasStays(f *fixture) {
+	a := draft()
+	a.Alias = alias
+	a = f.create(a)
+	for name, row := range map[string]struct {
+		change func(*registry.Application)
+		want   error
+	}{
+		"renamed it keeps its alias":      {func(a *registry.Application) { a.Name = "renamed" }, nil},
+		"another alias is refused":        {func(a *registry.Application) { a.Alias += "/2" }, registry.ErrInvalid},
+		"the end of the alias is refused": {func(a *registry.Application) { a.Alias = "" }, registry.ErrInvalid},
+		"a rotation keeps the old secret": {func(a *registry.Application) { a.PreviousSecretHMAC, a.SecretHMAC = a.SecretHMAC, hash("b") }, nil},
+	} {
+		i := f.begin(registry.Update, f.application(a.ID))
+		row.change(&i.Application)
+		err := f.Complete(f.ctx(), registry.Completion{Intent: i, Outcome: registry.Done})
+		if !errors.Is(err, row.want) {
+			f.Errorf("%s: got %v, want %v", name, err, row.want)
+		}
+		if err != nil {
+			f.must(f.Complete(f.ctx(), registry.Completion{Intent: i, Outcome: registry.Undone}))
+		}
+		if by, err := f.ApplicationByAlias(f.ctx(), alias); err != nil || by.ID != a.ID || by.Alias != alias {
+			f.Errorf("%s: the alias leads to %+v, %v", name, by, err)
+		}
+	}
+	if now := f.application(a.ID); now.PreviousSecretHMAC != hash("a") || now.SecretHMAC != hash("b") || now.Name != "renamed" {
+		f.Errorf("got %+v", now)
+	}
 }
 
 func unusedIsListed(f *fixture) {

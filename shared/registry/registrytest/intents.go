@@ -158,7 +158,7 @@ func completionIsAtomic(f *fixture) {
 		f.Errorf("got intent %+v, %v; want it open", open, err)
 	}
 
-	end.Intent.Application.ClientID = "its own"
+	end.Intent.Application.ClientID, end.Intent.Application.Alias = "its own", alias
 	end.Contracts = nil
 	for n := range 80 {
 		end.Contracts = append(end.Contracts, contractOf(end.Intent.Application, fmt.Sprintf("api-%d", n)))

@@ -123,6 +123,12 @@ func oddNames(f *fixture) {
 		f.want(registry.ErrNotFound, err)
 		_, err = f.Contract(f.ctx(), registry.ContractKey{Provider: id, ClientID: id, API: id})
 		f.want(registry.ErrNotFound, err)
+		_, err = f.ApplicationByAlias(f.ctx(), id)
+		f.want(registry.ErrNotFound, err)
+		_, err = f.Grant(f.ctx(), id)
+		f.want(registry.ErrNotFound, err)
+		_, err = f.Answer(f.ctx(), id)
+		f.want(registry.ErrNotFound, err)
 		if got, next, err := f.Audits(f.ctx(), id, registry.Page{}); err != nil || len(got) != 0 || next != "" {
 			f.Errorf("audits of %.10q: %v, %q, %v", id, got, next, err)
 		}

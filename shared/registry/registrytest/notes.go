@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"gatehouse/shared/registry"
@@ -57,4 +58,37 @@ func notesAreReplaced(f *fixture) {
 	}
 	_, err = f.Keys(f.ctx(), "other")
 	f.want(registry.ErrNotFound, err)
+}
+
+func answerIsKept(f *fixture) {
+	_, err := f.Answer(f.ctx(), hash("1"))
+	f.want(registry.ErrNotFound, err)
+	answer := registry.Answer{Key: hash("1"), Expires: f.clock.Now().Add(time.Minute)}
+	for _, sealed := range []string{"first", "second"} {
+		answer.Sealed = []byte(sealed)
+		f.must(f.SaveAnswer(f.ctx(), answer))
+		got, err := f.Answer(f.ctx(), answer.Key)
+		if err != nil || string(got.Sealed) != sealed || got.Key != answer.Key || !got.Expires.Equal(answer.Expires) {
+			f.Errorf("got %+v, %v, want %+v", got, err, answer)
+		}
+	}
+	_, err = f.Answer(f.ctx(), hash("2"))
+	f.want(registry.ErrNotFound, err)
+	f.clock.Advance(time.Minute)
+	_, err = f.Answer(f.ctx(), answer.Key)
+	f.want(registry.ErrNotFound, err)
+
+	answer.Sealed = make([]byte, 32<<10)
+	f.want(registry.ErrInvalid, f.SaveAnswer(f.ctx(), answer))
+	for name, bad := range map[string]registry.Answer{
+		"a request in place of its hash": {Key: "hunter2", Sealed: []byte("sealed"), Expires: answer.Expires},
+		"nothing that is sealed":         {Key: hash("1"), Expires: answer.Expires},
+		"no end":                         {Key: hash("1"), Sealed: []byte("sealed")},
+	} {
+		err := f.SaveAnswer(f.ctx(), bad)
+		f.want(registry.ErrInvalid, err)
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			f.Errorf("%s: got %v, want to be told without it", name, err)
+		}
+	}
 }
