@@ -1,6 +1,8 @@
 // Package fetch is how Gatehouse asks other servers for JSON: with a client that
 // follows no redirects and takes no compression, within limits of time and
-// size, and without letting anything of a bad answer into an error.
+// size, and without letting anything of a bad answer into an error. Addresses
+// that are configured are asked with [NewClient], those that a stranger chose
+// with [NewGuardedClient].
 package fetch
 
 import (
@@ -27,36 +29,47 @@ func (e *StatusError) Error() string { return fmt.Sprintf("the provider answers 
 
 // Get fetches the JSON document at address, of at most limit bytes.
 func Get(ctx context.Context, client *http.Client, address string, limit int64) ([]byte, error) {
+	body, _, err := GetWithHeader(ctx, client, address, limit)
+	return body, err
+}
+
+// GetWithHeader is [Get] for what is kept as long as the answer's header says.
+func GetWithHeader(ctx context.Context, client *http.Client, address string, limit int64) ([]byte, http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, errors.New("the address is no URL")
+		return nil, nil, errors.New("the address is no URL")
 	}
-	return Do(client, req, limit)
+	return do(client, req, limit)
 }
 
 // Do sends req, which has a context with a deadline, and returns the JSON body
 // of an answer with status 200. Every other status is a [*StatusError].
 func Do(client *http.Client, req *http.Request, limit int64) ([]byte, error) {
+	body, _, err := do(client, req, limit)
+	return body, err
+}
+
+func do(client *http.Client, req *http.Request, limit int64) ([]byte, http.Header, error) {
 	req.Header.Set("Accept", "application/json")
-	resp, err := client.Do(req) //nolint:gosec // G704: addresses are configured or discovered, never a caller's
+	resp, err := client.Do(req) //nolint:gosec // G704: addresses are configured or discovered; a stranger's go through NewGuardedClient
 	if err != nil {
-		return nil, unanswered(err)
+		return nil, nil, unanswered(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, &StatusError{Status: resp.StatusCode, Header: resp.Header}
+		return nil, nil, &StatusError{Status: resp.StatusCode, Header: resp.Header}
 	}
 	if !isJSON(resp.Header.Get("Content-Type")) {
-		return nil, errors.New("the provider's answer is not JSON")
+		return nil, nil, errors.New("the provider's answer is not JSON")
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading the provider's answer: %w", err)
+		return nil, nil, fmt.Errorf("reading the provider's answer: %w", err)
 	}
 	if int64(len(body)) > limit {
-		return nil, fmt.Errorf("the provider's answer is longer than %d bytes", limit)
+		return nil, nil, fmt.Errorf("the provider's answer is longer than %d bytes", limit)
 	}
-	return body, nil
+	return body, resp.Header, nil
 }
 
 // unanswered returns the error of a request that got no HTTP answer. Those of
@@ -65,7 +78,7 @@ func unanswered(err error) error {
 	_, network := errors.AsType[*net.OpError](err)
 	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
 	whole, ok := errors.AsType[*url.Error](err)
-	if network || certificate || ok && whole.Timeout() || errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) {
+	if network || certificate || errors.Is(err, ErrForbidden) || ok && whole.Timeout() || errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) {
 		return err
 	}
 	return errors.New("the provider does not answer in HTTP")

@@ -1,0 +1,17 @@
+package clientdoc
+
+// What fuzz tests call without a server.
+var (
+	Parse    = parse
+	Lifetime = lifetime
+)
+
+// Kept is how many documents a Fetcher remembers.
+const Kept = kept
+
+// Flights returns how many documents are being fetched.
+func (f *Fetcher) Flights() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.flights)
+}
