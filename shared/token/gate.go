@@ -47,8 +47,8 @@ func LooksLikeJWT(raw string) bool {
 //
 // Accepted is one way to write a token: three parts of canonical, unpadded
 // base64url (RFC 7515 §2, RFC 4648 §3.5), header and claims each one strict
-// JSON object, no crit, b64, zip or enc, no key and no URL of a key, no
-// nested JWT.
+// JSON object, no crit, b64 or enc, no zip but "NONE", no key and no URL of a
+// key, no nested JWT.
 func Parse(raw string) (*Unverified, error) {
 	d := strictjson.NewDecoder(nil, strictjson.Token)
 	u, err := split(raw, d)
@@ -116,9 +116,11 @@ func parseHeader(d *strictjson.Decoder, text []byte) (header, error) {
 			return readString(d, &h.keyID)
 		case "typ":
 			return readString(d, &h.typ)
+		case "zip": // RFC 7516: a JWE's
+			return notCompressed(d)
 		case "crit", // RFC 7515 §4.1.11: we understand no extension
-			"b64",        // RFC 7797 §7: not in a JWT
-			"zip", "enc", // RFC 7516: a JWE's
+			"b64", // RFC 7797 §7: not in a JWT
+			"enc", // RFC 7516: a JWE's
 			"jwk", "jku", "x5c", "x5u", // RFC 8725 §3.10: keys come from the issuer only
 			"cty": // RFC 7519 §5.2: a nested JWT
 			return ErrHeader
@@ -136,6 +138,22 @@ func parseHeader(d *strictjson.Decoder, text []byte) (header, error) {
 		return header{}, ErrMalformed
 	}
 	return h, nil
+}
+
+// notCompressed refuses every zip but the one that OpenAM writes into each token,
+// signed or encrypted: the text NONE, by which nothing is compressed.
+func notCompressed(d *strictjson.Decoder) error {
+	var zip string
+	if d.Kind() != strictjson.String {
+		return ErrHeader
+	}
+	if err := readString(d, &zip); err != nil {
+		return err
+	}
+	if zip != "NONE" {
+		return ErrHeader
+	}
+	return nil
 }
 
 func readString(d *strictjson.Decoder, into *string) error {

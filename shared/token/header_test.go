@@ -93,6 +93,12 @@ func TestJ10_compressionAndIterations(t *testing.T) {
 	wantReasons(t, map[string]error{
 		extra(goodHeader, `"zip":"DEF"`):                                              token.ErrHeader,
 		extra(goodHeader, `"zip":null`):                                               token.ErrHeader,
+		extra(goodHeader, `"zip":"none"`):                                             token.ErrHeader,
+		extra(goodHeader, `"zip":""`):                                                 token.ErrHeader,
+		extra(goodHeader, `"zip":["NONE"]`):                                           token.ErrHeader,
+		extra(goodHeader, `"zip":{"NONE":1}`):                                         token.ErrHeader,
+		extra(goodHeader, `"zip":"NONE","zip":"NONE"`):                                token.ErrMalformed,
+		extra(goodHeader, `"zip":"NONE","enc":"A256GCM"`):                             token.ErrHeader,
 		edit(t, goodHeader, "ES256", "PBES2-HS256+A128KW"):                            token.ErrAlgorithm,
 		extra(edit(t, goodHeader, "ES256", "PBES2-HS256+A128KW"), `"p2c":2147483647`): token.ErrAlgorithm,
 	})
@@ -104,6 +110,12 @@ func TestJ10_compressionAndIterations(t *testing.T) {
 			t.Errorf("%s: got %v; want %v", header, err, token.ErrMalformed)
 		}
 	}
+}
+
+// OpenAM writes "zip":"NONE" into every token.
+func TestJ10_nothingIsCompressed(t *testing.T) {
+	t.Parallel()
+	wantReasons(t, map[string]error{extra(goodHeader, `"zip":"NONE"`): nil})
 }
 
 func TestJ11_onlyUTF8(t *testing.T) {
