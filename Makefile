@@ -65,7 +65,7 @@ cover: ## coverage by package, and coverage.html
 bench: ## time and allocations as ratios of bare crypto in the same run
 	@$(GO) run ./infra/bench -count $(BENCHCOUNT)
 
-FUNCTIONS := Authorizer Registration Reconciler DemoApi
+FUNCTIONS := Authorizer Registration Broker Reconciler DemoApi Mcp
 
 build: $(FUNCTIONS:%=build-%Function) ## the functions, as sam build makes them, under build/
 
@@ -73,7 +73,7 @@ build: $(FUNCTIONS:%=build-%Function) ## the functions, as sam build makes them,
 define function
 	@mkdir -p "$(or $(ARTIFACTS_DIR),build/$@)"
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags='-s -w' \
-		-o "$(or $(ARTIFACTS_DIR),build/$@)/bootstrap" ./functions/$(1)
+		-o "$(or $(ARTIFACTS_DIR),build/$@)/bootstrap" ./$(1)
 endef
 
 define configuration
@@ -83,19 +83,27 @@ endef
 
 .PHONY: $(FUNCTIONS:%=build-%Function)
 build-AuthorizerFunction:
-	$(call function,authorizer)
+	$(call function,functions/authorizer)
 	$(configuration)
 
 build-RegistrationFunction:
-	$(call function,registration)
+	$(call function,functions/registration)
+	$(configuration)
+
+build-BrokerFunction:
+	$(call function,functions/broker)
 	$(configuration)
 
 build-ReconcilerFunction:
-	$(call function,reconciler)
+	$(call function,functions/reconciler)
 	$(configuration)
 
 build-DemoApiFunction:
-	$(call function,demoapi)
+	$(call function,functions/demoapi)
+
+# Of the template in infra/examples/mcp.
+build-McpFunction:
+	$(call function,infra/examples/mcp)
 
 ci: ## everything CI does, on any machine with Go and a C compiler
 	$(MAKE) lint

@@ -1,11 +1,11 @@
 package functions_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +49,7 @@ func (o *organisation) start(t *testing.T, id string) *process {
 		"gatehouse.yaml": string(text),
 		"admin.json":     `{"authorization":"SSWS 00token"}`,
 		"keys.json":      `{"current":"0123456789abcdef0123456789abcdef"}`,
+		"broker.json":    `{"current":"the broker's keys, which it alone and the registration have"}`,
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -56,7 +57,8 @@ func (o *organisation) start(t *testing.T, id string) *process {
 		}
 	}
 	variables := append(environment(t, id), o.table.Environment()...)
-	return start(t, dir, append(variables, "OIDC_ISSUER="+o.url+"/oauth2/default", "ADMIN_SECRET=file:admin.json", "REGISTRATION_KEYS=file:keys.json"))
+	return start(t, dir, append(variables, "OIDC_ISSUER="+o.url+"/oauth2/default",
+		"ADMIN_SECRET=file:admin.json", "REGISTRATION_KEYS=file:keys.json", "BROKER_KEYS=file:broker.json"))
 }
 
 // answer is what a function behind an HTTP API answers.
@@ -69,13 +71,19 @@ type answer struct {
 // call sends a request of somebody with scopes to the registration function.
 func (p *process) call(t *testing.T, method, path, body, scope string) answer {
 	t.Helper()
-	event, err := json.Marshal(map[string]any{
+	return p.request(t, map[string]any{
 		"version": "2.0", "rawPath": path, "headers": map[string]string{"content-type": "application/json"}, "body": body,
 		"requestContext": map[string]any{
 			"http":       map[string]any{"method": method, "sourceIp": "192.0.2.7"},
 			"authorizer": map[string]any{"lambda": map[string]string{"sub": "ada", "client_id": "cli", "scope": scope, "groups": `["orders-team"]`}},
 		},
 	})
+}
+
+// request sends the event of a request.
+func (p *process) request(t *testing.T, members map[string]any) answer {
+	t.Helper()
+	event, err := json.Marshal(members)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,24 +103,22 @@ func (p *process) call(t *testing.T, method, path, body, scope string) answer {
 	return a
 }
 
-// token is what the organisation issues to a client.
-func (o *organisation) token(t *testing.T, client answer) string {
+// token is what a client gets from the broker.
+func (p *process) token(t *testing.T, client answer) string {
 	t.Helper()
 	id, _ := client.body["client_id"].(string)
 	secret, _ := client.body["client_secret"].(string)
-	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"orders:read"}}
-	req := httptest.NewRequest(http.MethodPost, o.url+"/oauth2/default/v1/token", strings.NewReader(form.Encode()))
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(id, secret)
-	w := httptest.NewRecorder()
-	o.ServeHTTP(w, req)
-	var issued struct {
-		AccessToken string `json:"access_token"`
+	got := p.request(t, map[string]any{
+		"version": "2.0", "rawPath": "/token", "headers": map[string]string{
+			"content-type": "application/x-www-form-urlencoded", "authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret)),
+		},
+		"body": "grant_type=client_credentials", "requestContext": map[string]any{"http": map[string]any{"method": "POST", "sourceIp": "192.0.2.7"}},
+	})
+	token, _ := got.body["access_token"].(string)
+	if got.status != 200 || token == "" {
+		t.Fatalf("got %d %s", got.status, got.text)
 	}
-	if err := json.Unmarshal(w.Body.Bytes(), &issued); err != nil || issued.AccessToken == "" {
-		t.Fatalf("got %d %s", w.Code, w.Body)
-	}
-	return issued.AccessToken
+	return token
 }
 
 // decision is the authorizer's about GET /orders of a REST API.
@@ -140,20 +146,20 @@ func (p *process) decision(t *testing.T, token string) string {
 	return "refused " + answer.Context.Error
 }
 
-// TestAccessFromTheRequestToTheRevocation takes the three functions, as they
-// are deployed, over one table: a client appears at the provider, its tokens
-// open the API, and no longer once its contract is revoked.
+// TestAccessFromTheRequestToTheRevocation takes the functions, as they are
+// deployed, over one table: a client appears at the provider, it gets tokens from
+// the broker, they open the API, and no longer once its contract is revoked.
 func TestAccessFromTheRequestToTheRevocation(t *testing.T) {
 	t.Parallel()
 	o := newOrganisation(t)
-	registration, gate := o.start(t, "RegistrationFunction"), o.start(t, "AuthorizerFunction")
+	registration, gate, broker := o.start(t, "RegistrationFunction"), o.start(t, "AuthorizerFunction"), o.start(t, "BrokerFunction")
 	const developer, owner = "gatehouse:applications", "gatehouse:contracts"
 	made := registration.call(t, "POST", "/applications", `{"client_name":"Reports","grant_types":["client_credentials"],"scope":"orders:read",`+
 		`"contracts":[{"api":"orders","tier":"trial"}]}`, developer)
 	if made.status != 201 {
 		t.Fatalf("got %d %s", made.status, made.text)
 	}
-	token := o.token(t, made)
+	token := broker.token(t, made)
 	if got := gate.decision(t, token); got != "allowed trial" {
 		t.Errorf("got %s", got)
 	}
@@ -171,8 +177,10 @@ func TestAccessFromTheRequestToTheRevocation(t *testing.T) {
 	secret, _ := made.body["client_secret"].(string)
 	registration.stop()
 	gate.stop()
+	broker.stop()
 	for what, text := range map[string]string{
 		"the table": o.table.Text(t), "registration's log": registration.stdout.String(), "the authorizer's log": gate.stdout.String(),
+		"the broker's log": broker.stdout.String(),
 	} {
 		if secret == "" || !strings.Contains(text, id) || strings.Contains(text, secret) || strings.Contains(text, "00token") || strings.Contains(text, token[:20]) {
 			t.Errorf("%s lacks the client or shows a secret:\n%s", what, text)

@@ -28,7 +28,7 @@ func TestPackedFunctions(t *testing.T) {
 	t.Parallel()
 	dynamo := registrytest.DynamoDBLocal(t)
 	for id, name := range map[string]string{
-		"AuthorizerFunction": "authorizer", "RegistrationFunction": "registration", "ReconcilerFunction": "reconciler", "DemoApiFunction": "demoapi",
+		"AuthorizerFunction": "authorizer", "RegistrationFunction": "registration", "BrokerFunction": "broker", "ReconcilerFunction": "reconciler", "DemoApiFunction": "demoapi",
 	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()

@@ -20,7 +20,6 @@ import (
 	"gatehouse/shared/reconciler"
 	"gatehouse/shared/registration"
 	"gatehouse/shared/registry"
-	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 )
 
@@ -48,8 +47,7 @@ func build(log *slog.Logger) (lambda.Handler, error) {
 		return nil, err
 	}
 	secrets := &secret.Manager{Roots: roots}
-	box := seal.New(secret.OpenKeys(cfg.Registration.Keys, secrets))
-	service, err := registration.New(cfg, provider.Environment{HTTP: fetch.NewClient(roots), Secrets: secrets, Log: log}, store, box)
+	service, err := registration.New(cfg, provider.Environment{HTTP: fetch.NewClient(roots), Secrets: secrets, Log: log}, store)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,6 @@ import (
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registration"
 	"gatehouse/shared/registry"
-	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 )
 
@@ -46,8 +45,7 @@ func build() (*registration.Service, error) {
 		return nil, err
 	}
 	secrets := &secret.Manager{Roots: roots}
-	box := seal.New(secret.OpenKeys(cfg.Registration.Keys, secrets))
-	service, err := registration.New(cfg, provider.Environment{HTTP: fetch.NewClient(roots), Secrets: secrets}, store, box)
+	service, err := registration.New(cfg, provider.Environment{HTTP: fetch.NewClient(roots), Secrets: secrets}, store)
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ func (c *checkCommand) Run(s stage) error {
 		r.api(cfg, a, template)
 	}
 	r.registration(cfg)
+	r.broker(cfg)
 	r.times(cfg)
 	for _, w := range cfg.Warnings {
 		r.warn("%s", w)
@@ -203,6 +204,29 @@ func (r *reporter) registration(cfg *config.Config) {
 	}
 	r.printf("\nRegistration\n")
 	r.table(rows)
+}
+
+func (r *reporter) broker(cfg *config.Config) {
+	if !cfg.Brokers() {
+		r.printf("\nThere is no broker: clients ask the providers for tokens.\n")
+		return
+	}
+	issuer, documents, cached := cfg.PublicURL, "are not let in", "are never given twice"
+	if issuer == "" {
+		issuer = "the address that API Gateway gives it"
+	}
+	if cfg.Broker.ClientMetadata {
+		documents = "are registered at " + cfg.Registration.Dynamic.Provider
+	}
+	if d := cfg.Broker.CacheClientCredentials; d > 0 {
+		cached = fmt.Sprintf("are given again for %v", d)
+	}
+	r.printf("\nBroker\n")
+	r.table([][]string{
+		{"the issuer that clients see", issuer},
+		{"clients that are known by the URL of their metadata", documents},
+		{"tokens that clients get for themselves", cached},
+	})
 }
 
 // maxConflicts is how many pairs of routes are printed: templates that begin

@@ -138,6 +138,7 @@ func (s *story) tell(ctx context.Context) error {
 		text:  "A token that names another issuer opens nothing, however well it is signed.",
 		url:   orders, token: s.foreign(app.ClientID), want: http.StatusUnauthorized,
 	})
+	s.signIn(ctx, developer)
 	s.revocation(ctx, app, read)
 	if s.err == nil {
 		fmt.Fprintln(s.out, "\nThat is all. `make run` leaves it running for you.")
@@ -248,31 +249,8 @@ func (s *story) token(ctx context.Context, g grant) string {
 	}
 	s.narrate(g.title, g.text)
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {g.scope}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.system.tokenURL(), strings.NewReader(form.Encode()))
-	if err != nil {
-		s.err = err
-		return ""
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(g.id, g.secret)
 	fmt.Fprintf(s.out, "  > POST %s\n  > %s\n", s.system.tokenURL(), form.Encode())
-	got, err := s.do(req)
-	if err != nil {
-		s.err = err
-		return ""
-	}
-	var answer struct {
-		AccessToken string `json:"access_token"`
-		TokenType   string `json:"token_type"`
-		ExpiresIn   int    `json:"expires_in"`
-		Scope       string `json:"scope"`
-	}
-	if err := json.Unmarshal(got.body, &answer); err != nil || got.status != http.StatusOK || answer.AccessToken == "" {
-		s.err = fmt.Errorf("the token endpoint answered %d without a token", got.status)
-		return ""
-	}
-	fmt.Fprintf(s.out, "  < %d %s\n  < %s token for %d s, scope %q\n", got.status, http.StatusText(got.status), answer.TokenType, answer.ExpiresIn, answer.Scope)
-	return answer.AccessToken
+	return s.ask(ctx, s.system.tokenURL(), form, url.UserPassword(g.id, g.secret)).AccessToken
 }
 
 // foreign is a token that says it comes from elsewhere.

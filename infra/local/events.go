@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"net/url"
 	"os"
 	"path"
 	"slices"
@@ -82,10 +83,10 @@ func newEvents(dir *os.Root) ([]eventFile, error) {
 	}
 	// Nothing that anyone keeps is sealed with this.
 	seal := []byte(`{"current":"these-are-the-keys-of-the-events-they-seal-nothing"}`)
-	files := []eventFile{{"keys/okta.json", keys}, {"keys/seal.json", seal}}
-	events := slices.Concat(authorizerEvents(t), demoEvents(t), registrationEvents(), []sampleEvent{{
-		name: "reconciler/scheduled", template: "reconciler/scheduled",
-	}})
+	broker := []byte(`{"current":"these-are-the-keys-of-the-broker-they-seal-nothing"}`)
+	files := []eventFile{{"keys/okta.json", keys}, {"keys/seal.json", seal}, {"keys/broker.json", broker}}
+	events := slices.Concat(authorizerEvents(t), demoEvents(t), ownEvents("registration", registrationCases()), ownEvents("broker", brokerCases()),
+		[]sampleEvent{{name: "reconciler/scheduled", template: "reconciler/scheduled"}})
 	for _, e := range events {
 		text, err := e.render(dir)
 		if err != nil {
@@ -156,6 +157,8 @@ type sampleEvent struct {
 	Order          string // the path parameter id; "" for none
 	Authorized     bool   // an authorizer was asked
 	Scope          string // what it said of the token; "" for none was asked
+	Query          url.Values
+	Type           string // of the body; "" for none
 	Body           string
 }
 
@@ -253,33 +256,57 @@ func demoEvents(t eventTokens) []sampleEvent {
 	return events
 }
 
-// registrationEvents are those of Gatehouse's own API that have one answer,
-// whatever was registered before.
-func registrationEvents() []sampleEvent {
-	const developer, owner = "gatehouse:applications", "gatehouse:contracts"
-	cases := []struct {
-		name string
-		sampleEvent
-	}{
-		{"apis", sampleEvent{Method: "GET", Route: "/apis", Scope: developer}},
-		{"no-authorizer", sampleEvent{Method: "GET", Route: "/applications"}},
-		{"no-scope", sampleEvent{Method: "GET", Route: "/applications", Scope: owner}},
-		{"no-applications", sampleEvent{Method: "GET", Route: "/applications", Scope: developer}},
-		{"no-status", sampleEvent{Method: "GET", Route: "/apis/{api}/contracts", Path: "/apis/orders/contracts", Scope: owner}},
-		{"unknown-api", sampleEvent{Method: "POST", Route: "/applications", Scope: developer, Body: `{"client_name":"Reports",` +
-			`"grant_types":["client_credentials"],"contracts":[{"api":"payments"}]}`}},
-		{"register-private-key", sampleEvent{Method: "POST", Route: "/register", Body: `{"client_name":"Reports","redirect_uris":["https://app.example.com/cb"],` +
-			`"token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[{"kty":"oct"},{"kty":"RSA","p":"not a secret"}]}}`}},
-		{"manage-without-token", sampleEvent{Method: "GET", Route: "/register/{client_id}", Path: "/register/0oa1"}},
-	}
+// eventCase is one request to Gatehouse's own API, whatever its kind.
+type eventCase struct {
+	name string
+	sampleEvent
+}
+
+// ownEvents are the events of a function of Gatehouse's own API.
+func ownEvents(function string, cases []eventCase) []sampleEvent {
 	var events []sampleEvent
 	for _, shape := range []string{"rest", "http-2.0"} {
 		for _, c := range cases {
 			e := c.sampleEvent
-			e.name, e.template = "registration/"+shape+"-"+c.name, "registration/"+shape
+			e.name, e.template = function+"/"+shape+"-"+c.name, "gatehouse/"+shape
 			e.Path = cmp.Or(e.Path, e.Route)
 			events = append(events, e)
 		}
 	}
 	return events
+}
+
+// registrationCases are those that have one answer, whatever was registered
+// before.
+func registrationCases() []eventCase {
+	const developer, owner, json = "gatehouse:applications", "gatehouse:contracts", "application/json"
+	return []eventCase{
+		{"apis", sampleEvent{Method: "GET", Route: "/apis", Scope: developer}},
+		{"no-authorizer", sampleEvent{Method: "GET", Route: "/applications"}},
+		{"no-scope", sampleEvent{Method: "GET", Route: "/applications", Scope: owner}},
+		{"no-applications", sampleEvent{Method: "GET", Route: "/applications", Scope: developer}},
+		{"no-status", sampleEvent{Method: "GET", Route: "/apis/{api}/contracts", Path: "/apis/orders/contracts", Scope: owner}},
+		{"unknown-api", sampleEvent{Method: "POST", Route: "/applications", Scope: developer, Type: json, Body: `{"client_name":"Reports",` +
+			`"grant_types":["client_credentials"],"contracts":[{"api":"payments"}]}`}},
+		{"register-private-key", sampleEvent{Method: "POST", Route: "/register", Type: json, Body: `{"client_name":"Reports","redirect_uris":["https://app.example.com/cb"],` +
+			`"token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[{"kty":"oct"},{"kty":"RSA","p":"not a secret"}]}}`}},
+		{"manage-without-token", sampleEvent{Method: "GET", Route: "/register/{client_id}", Path: "/register/0oa1"}},
+	}
+}
+
+// brokerCases are those of a broker that knows no application.
+func brokerCases() []eventCase {
+	const form = "application/x-www-form-urlencoded"
+	return []eventCase{
+		{"metadata", sampleEvent{Method: "GET", Route: "/.well-known/oauth-authorization-server"}},
+		{"resource-metadata", sampleEvent{Method: "GET", Route: "/.well-known/oauth-protected-resource/{proxy+}", Path: "/.well-known/oauth-protected-resource/orders"}},
+		{"authorize-unknown-client", sampleEvent{Method: "GET", Route: "/authorize", Query: url.Values{
+			"response_type": {"code"}, "client_id": {"0oa1"}, "redirect_uri": {"https://app.example.com/cb"}, "state": {"<script>"},
+		}}},
+		{"callback-without-cookie", sampleEvent{Method: "GET", Route: "/callback", Query: url.Values{"code": {"1"}, "state": {"1"}}}},
+		{"token-unknown-client", sampleEvent{Method: "POST", Route: "/token", Type: form, Body: "grant_type=client_credentials&client_id=0oa1"}},
+		{"token-password", sampleEvent{Method: "POST", Route: "/token", Type: form, Body: "grant_type=password&username=ada&password=none"}},
+		{"introspect-without-client", sampleEvent{Method: "POST", Route: "/introspect", Type: form, Body: "token=none"}},
+		{"revoke-json", sampleEvent{Method: "POST", Route: "/revoke", Type: "application/json", Body: `{"token":"none"}`}},
+	}
 }

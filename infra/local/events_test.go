@@ -25,7 +25,6 @@ import (
 	"gatehouse/shared/demoapi"
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registry"
-	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 )
 
@@ -41,6 +40,7 @@ func TestEvents(t *testing.T) {
 	for function, handler := range map[string]lambda.Handler{
 		"authorizer":   packed(t, authorizerFunction),
 		"registration": packed(t, registrationFunction),
+		"broker":       packed(t, brokerFunction),
 		"reconciler":   packed(t, reconcilerFunction),
 		"demoapi":      &apigw.HTTP{Handler: demoapi.API{}.Handler()},
 	} {
@@ -82,11 +82,14 @@ func packed(t *testing.T, id string) lambda.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, ok := strings.CutPrefix(cfg.Registration.Keys, "file:")
-	if !ok {
-		t.Fatalf("the keys are %s, want a file", cfg.Registration.Keys)
+	for _, keys := range []*string{&cfg.Registration.Keys, &cfg.Broker.Keys} {
+		name, ok := strings.CutPrefix(*keys, "file:")
+		if !ok {
+			t.Fatalf("the keys are %s, want a file", *keys)
+		}
+		*keys = "file:" + filepath.Join(eventsDir, name)
 	}
-	s := &system{store: store, box: seal.New(secret.OpenKeys("file:"+filepath.Join(eventsDir, keys), nil)), now: time.Now}
+	s := &system{store: store, now: time.Now}
 	handler, err := s.handler(t.Context(), id, cfg, provider.Environment{HTTP: &http.Client{Transport: noNetwork{}}, Secrets: &secret.Manager{}})
 	if err != nil {
 		t.Fatal(err)

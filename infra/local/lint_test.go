@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"reflect"
 	"regexp"
@@ -188,7 +189,10 @@ func TestTheTemplateHasTheRoutesOfGatehousesOwnAPI(t *testing.T) {
 	}
 	want := map[string]bool{ // whether there is an authorizer
 		"POST /register": false, "GET /register/{client_id}": false, "PUT /register/{client_id}": false, "DELETE /register/{client_id}": false,
-		"GET /openapi.json": false,
+		"GET /openapi.json": false, "OPTIONS /{proxy+}": false,
+	}
+	for _, operation := range operations(t, "../../shared/broker/openapi.yaml") {
+		want[operation] = false
 	}
 	for _, route := range cfg.APIs[len(cfg.APIs)-1].Routes {
 		want[route.Route] = true
@@ -205,6 +209,26 @@ func TestTheTemplateHasTheRoutesOfGatehousesOwnAPI(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+}
+
+// operations are those of an OpenAPI document, as API Gateway writes them.
+func operations(t *testing.T, file string) []string {
+	t.Helper()
+	var document struct {
+		Paths map[string]map[string]any `yaml:"paths"`
+	}
+	if err := yaml.Unmarshal(contents(t, file), &document); err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for path, item := range document.Paths {
+		for method := range item {
+			if method = strings.ToUpper(method); method == http.MethodGet || method == http.MethodPost {
+				all = append(all, method+" "+strings.ReplaceAll(path, "{path}", "{proxy+}"))
+			}
+		}
+	}
+	return all
 }
 
 // TestTheTableIsWhatTheRegistryNeeds compares the template's table with the one

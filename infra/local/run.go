@@ -9,6 +9,8 @@ import (
 	"net"
 	"strconv"
 	"syscall"
+
+	"gatehouse/shared/oauth"
 )
 
 // runCommand serves the system until it is interrupted.
@@ -79,8 +81,9 @@ func (s *system) invite(out io.Writer) {
 
   REST API           %[1]s
   HTTP API           %[2]s
-  identity provider  %[3]s  (a stand-in for Okta; user %[5]s, password %[6]q)
+  identity provider  %[3]s  (a stand-in for Okta; user %[5]s, password "%[6]s")
   registration       %[4]s  (described by %[4]s/openapi.json)
+  broker             %[4]s  (described by %[4]s/broker/openapi.json)
 
 Try, in another terminal:
 
@@ -106,6 +109,17 @@ Try, in another terminal:
   # 200: the same routes as an HTTP API
   curl -i -H "Authorization: Bearer $TOKEN" %[2]s/orders
 
+  # an application that people sign in to: it has no secret
+  APP=$(curl -s -H "Authorization: Bearer $DEVELOPER" -H "Content-Type: application/json" -d '%[14]s' %[4]s/applications | sed 's/.*"client_id":"\([^"]*\)".*/\1/')
+
+  # the broker sends a browser to the provider, where a person signs in, and then to the application, with a code
+  LOGIN=$(curl -s -o /dev/null -w '%%{redirect_url}' -c cookies.txt "%[4]s/authorize?response_type=code&client_id=$APP&redirect_uri=%[15]s&state=1&code_challenge=%[16]s&code_challenge_method=S256")
+  BACK=$(curl -s -o /dev/null -w '%%{redirect_url}' --data-urlencode username=%[5]s --data-urlencode 'password=%[6]s' -d action=login "$LOGIN")
+  CODE=$(curl -s -o /dev/null -w '%%{redirect_url}' -b cookies.txt "$BACK" | sed 's/.*code=\([^&]*\).*/\1/'); rm cookies.txt
+
+  # 200: the application exchanges the code, with the verifier that only it knows
+  curl -i -d grant_type=authorization_code -d client_id=$APP -d code=$CODE -d code_verifier=%[17]s %[4]s/token
+
   # 200: the owner of the API revokes the access; two minutes later at most it is 403
   OWNER=$(curl -s -u %[10]s:%[11]s -d grant_type=client_credentials -d scope=gatehouse:contracts %[7]s | %[12]s)
   curl -i -X PATCH -H "Authorization: Bearer $OWNER" -H "Content-Type: application/json" -d '{"status":"revoked"}' %[4]s/apis/orders/contracts/$ID
@@ -114,8 +128,11 @@ Try, in another terminal:
   curl -i -X POST %[3]s/_standin/rotate-keys
 
 `, s.REST, s.HTTP, s.IDP, s.Own, userLogin, userPassword, s.tokenURL(), developerID, developerSecret, ownerID, ownerSecret,
-		`sed 's/.*"access_token":"\([^"]*\)".*/\1/'`, requestAccess)
+		`sed 's/.*"access_token":"\([^"]*\)".*/\1/'`, requestAccess, signInAccess, appRedirect, oauth.Challenge(verifier), verifier)
 }
+
+// verifier is one that everybody knows: for pasting, and nothing else.
+const verifier = "a-verifier-that-everybody-knows-is-for-trying-only"
 
 // requestAccess is how a developer asks for an application with access to the
 // orders.

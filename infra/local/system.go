@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"gatehouse/infra/local/samtemplate"
 	"gatehouse/shared/apigw"
 	"gatehouse/shared/authorizer"
+	"gatehouse/shared/broker"
 	"gatehouse/shared/config"
 	"gatehouse/shared/demoapi"
 	"gatehouse/shared/fetch"
@@ -30,7 +32,6 @@ import (
 	"gatehouse/shared/reconciler"
 	"gatehouse/shared/registration"
 	"gatehouse/shared/registry"
-	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 	"gatehouse/shared/standin"
 )
@@ -52,6 +53,7 @@ const (
 const (
 	authorizerFunction   = "AuthorizerFunction"
 	registrationFunction = "RegistrationFunction"
+	brokerFunction       = "BrokerFunction"
 	reconcilerFunction   = "ReconcilerFunction"
 	demoFunction         = "DemoApiFunction"
 )
@@ -84,7 +86,6 @@ type system struct {
 	standin   *standin.Server
 	store     *registry.Store // in memory, as the stand-in's clients are
 	folder    string          // of what the functions would find in Secrets Manager
-	box       *seal.Box       // its keys are gone when the program ends, as is what they seal
 	now       func() time.Time
 	policyOff atomic.Bool // the REST API serves as if no authorizer were attached
 	functions map[string]function
@@ -112,7 +113,6 @@ func newSystem(ctx context.Context, o options) (*system, error) {
 	}
 	s := &system{
 		IDP: base(o.listeners[2]), Own: base(o.listeners[3]), functions: map[string]function{}, listeners: o.listeners, now: o.now,
-		box: seal.New(secret.Fixed(secret.Keys{Current: secret.New(rand.Text() + rand.Text())})),
 	}
 	var err error
 	if s.standin, err = newStandin(s.IDP, o.now); err != nil {
@@ -122,6 +122,7 @@ func newSystem(ctx context.Context, o options) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.localize(template)
 	if s.store, err = (registry.Embedded{Now: o.now}).Open(); err != nil {
 		return nil, err
 	}
@@ -144,11 +145,35 @@ func newSystem(ctx context.Context, o options) (*system, error) {
 	return s, nil
 }
 
+// Addresses that the template takes, which wants https, in the place of this
+// program's.
+const (
+	publicURL      = "https://gatehouse.example.com"
+	ordersResource = "https://api.example.com/orders"
+)
+
 // load reads the template with parameters that a deployment would be asked for.
 func load(f files) (*samtemplate.Template, error) {
 	return samtemplate.Load(f.Template, samtemplate.Options{Parameters: map[string]string{
-		"OidcIssuer": "https://example.okta.com/oauth2/default", "OidcAudience": "api://default",
+		"OidcIssuer": "https://example.okta.com/oauth2/default", "OidcAudience": "api://default", "SignInGroup": "Everyone",
+		"PublicUrl": publicURL, "OrdersResource": ordersResource,
 	}})
+}
+
+// localize puts this program's addresses into what the template's APIs answer by
+// themselves.
+func (s *system) localize(template *samtemplate.Template) {
+	here := strings.NewReplacer(publicURL, s.Own)
+	for _, api := range template.APIs {
+		for _, response := range api.GatewayResponses {
+			for name, value := range response.Headers {
+				response.Headers[name] = here.Replace(value)
+			}
+		}
+		if api.Kind == samtemplate.REST {
+			s.REST = base(s.listeners[0]) + "/" + api.Stage
+		}
+	}
 }
 
 // issuer is the stand-in's authorization server that the system trusts.
@@ -177,7 +202,7 @@ func newStandin(org string, now func() time.Time) (*standin.Server, error) {
 
 // install makes the functions of the template.
 func (s *system) install(ctx context.Context, template *samtemplate.Template, o options) error {
-	admin, err := s.file("admin.json", `{"authorization":"SSWS `+apiToken+`"}`)
+	secrets, err := s.secrets()
 	if err != nil {
 		return err
 	}
@@ -185,7 +210,8 @@ func (s *system) install(ctx context.Context, template *samtemplate.Template, o 
 	for id, f := range template.Functions {
 		// The template takes https issuers only; what a function is told can be
 		// overridden, as with sam local --env-vars.
-		f.Environment["OIDC_ISSUER"], f.Environment["ADMIN_SECRET"], f.Environment["PUBLIC_URL"] = s.issuer(), admin, s.Own
+		f.Environment["OIDC_ISSUER"], f.Environment["PUBLIC_URL"], f.Environment["ORDERS_RESOURCE"] = s.issuer(), s.Own, s.REST+"/orders"
+		maps.Copy(f.Environment, secrets)
 		cfg, err := config.Load(o.files.Config, lookup(f.Environment))
 		if err != nil {
 			return err
@@ -202,11 +228,23 @@ func (s *system) install(ctx context.Context, template *samtemplate.Template, o 
 	return nil
 }
 
-// file writes what a function would find in Secrets Manager, and returns what
-// the function calls it.
-func (s *system) file(name, text string) (string, error) {
-	path := filepath.Join(s.folder, name)
-	return "file:" + path, os.WriteFile(path, []byte(text), 0o600)
+// secrets writes what the functions would find in Secrets Manager, and returns
+// the variables that lead there. The keys are gone when the program ends, as is
+// what they seal.
+func (s *system) secrets() (map[string]string, error) {
+	variables := map[string]string{}
+	for name, text := range map[string]string{
+		"ADMIN_SECRET":      `{"authorization":"SSWS ` + apiToken + `"}`,
+		"REGISTRATION_KEYS": `{"current":"` + rand.Text() + rand.Text() + `"}`,
+		"BROKER_KEYS":       `{"current":"` + rand.Text() + rand.Text() + `"}`,
+	} {
+		path := filepath.Join(s.folder, strings.ToLower(name)+".json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		variables[name] = "file:" + path
+	}
+	return variables, nil
 }
 
 // handler is a function as its main makes it, with the store and the clock of
@@ -223,7 +261,7 @@ func (s *system) handler(ctx context.Context, id string, cfg *config.Config, env
 		}
 		return gate.Handler(env.Log), nil
 	case registrationFunction, reconcilerFunction:
-		service, err := registration.New(cfg, env, s.store, s.box)
+		service, err := registration.New(cfg, env, s.store)
 		if err != nil {
 			return nil, err
 		}
@@ -236,6 +274,12 @@ func (s *system) handler(ctx context.Context, id string, cfg *config.Config, env
 			{Name: "providers", Run: service.LookAtProviders},
 			reconciler.KeepKeys(service.Providers, s.store),
 		}}, nil
+	case brokerFunction:
+		server, err := broker.New(cfg, env, s.store, fetch.NewGuardedClient(nil))
+		if err != nil {
+			return nil, err
+		}
+		return &apigw.HTTP{Handler: server.Handler(), Log: env.Log, Now: s.now}, nil
 	case demoFunction:
 		return &apigw.HTTP{Handler: demoapi.API{}.Handler(), Log: env.Log, Now: s.now}, nil
 	}
@@ -265,7 +309,6 @@ func (s *system) gateways(template *samtemplate.Template, o options) (gateways, 
 		case own && all.own == nil:
 			all.own = g
 		case !own && api.Kind == samtemplate.REST && all.rest == nil:
-			s.REST = base(o.listeners[0]) + "/" + api.Stage
 			all.rest, err = s.switchable(api, g)
 		case !own && api.Kind == samtemplate.HTTP && all.web == nil:
 			all.web, s.HTTP = g, base(o.listeners[1])

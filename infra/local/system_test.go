@@ -249,6 +249,7 @@ func TestRefusalsOfTheRESTAPI(t *testing.T) {
 	t.Parallel()
 	r := start(t, repositoryFiles())
 	read := "Bearer " + r.token(t, "orders:read")
+	metadata := `, resource_metadata="` + r.Own + `/.well-known/oauth-protected-resource/orders"`
 	for _, row := range []struct {
 		name      string
 		method    string
@@ -256,9 +257,9 @@ func TestRefusalsOfTheRESTAPI(t *testing.T) {
 		status    int
 		challenge string
 	}{
-		{"B6 no token: a challenge without an error", http.MethodGet, nil, 401, `Bearer realm="orders"`},
-		{"B5 a token that cannot be used: a challenge", http.MethodGet, []string{"Authorization", "Bearer x"}, 401, `Bearer realm="orders"`},
-		{"B7 a missing scope: insufficient_scope", http.MethodPost, []string{"Authorization", read}, 403, `Bearer realm="orders", error="insufficient_scope"`},
+		{"B6 P2 no token: a challenge without an error", http.MethodGet, nil, 401, `Bearer realm="orders"` + metadata},
+		{"B5 P2 a token that cannot be used: a challenge", http.MethodGet, []string{"Authorization", "Bearer x"}, 401, `Bearer realm="orders"` + metadata},
+		{"B7 P2 a missing scope: insufficient_scope", http.MethodPost, []string{"Authorization", read}, 403, `Bearer realm="orders", error="insufficient_scope"` + metadata},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

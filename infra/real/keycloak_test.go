@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -13,7 +12,6 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -29,14 +27,12 @@ const (
 // initial access token. Everything else is as a new realm has it.
 func startKeycloak(t *testing.T) server {
 	t.Helper()
-	java, err := newJava(t.Context())
+	java, err := newJava(t.Context(), keycloakJava)
 	if err != nil {
 		missing(t, err)
 	}
 	home, err := cached(t, "keycloak-"+keycloakVersion, func(ctx context.Context, dir string) error {
-		err := run(ctx, dir, "mvn", "-B", "-q", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack",
-			"-Dartifact=org.keycloak:keycloak-quarkus-dist:"+keycloakVersion+":zip", "-DoutputDirectory="+dir)
-		if err != nil {
+		if err := unpack(ctx, dir, "org.keycloak:keycloak-quarkus-dist:"+keycloakVersion+":zip"); err != nil {
 			return err
 		}
 		// What is chosen here is compiled in, once and not at every start.
@@ -70,7 +66,7 @@ func startKeycloak(t *testing.T) server {
 	issuer := base + "/realms/demo"
 	return server{
 		kind: "keycloak", issuer: issuer, token: issuer + "/protocol/openid-connect/token",
-		initialToken: initial.Token, secret: secret,
+		key: initial.Token, secret: secret,
 		jwt: url.Values{"scope": {scope}}, introspected: url.Values{"scope": {scope}},
 	}
 }
@@ -100,35 +96,6 @@ func keycloakArgs(home string, command ...string) []string {
 		"-cp", filepath.Join(home, "lib", "quarkus-run.jar"),
 		"io.quarkus.bootstrap.runner.QuarkusEntryPoint",
 	}, command...)
-}
-
-// newJava returns a java that is new enough: JAVA_HOME's, the one in PATH, or
-// one that stands where Linux distributions put them.
-func newJava(ctx context.Context) (string, error) {
-	var found []string
-	if home := os.Getenv("JAVA_HOME"); home != "" {
-		found = append(found, filepath.Join(home, "bin", "java"))
-	}
-	if inPath, err := exec.LookPath("java"); err == nil {
-		found = append(found, inPath)
-	}
-	others, err := filepath.Glob("/usr/lib/jvm/*/bin/java")
-	if err != nil {
-		return "", err
-	}
-	for _, java := range append(found, others...) {
-		// "openjdk 25.0.3 2026-04-21 LTS"
-		out, err := exec.CommandContext(ctx, java, "--version").Output()
-		words := strings.Fields(string(out))
-		if err != nil || len(words) < 2 {
-			continue
-		}
-		major, _, _ := strings.Cut(words[1], ".")
-		if n, err := strconv.Atoi(major); err == nil && n >= keycloakJava {
-			return java, nil
-		}
-	}
-	return "", fmt.Errorf("keycloak %s: no Java %d or newer in JAVA_HOME, PATH or /usr/lib/jvm", keycloakVersion, keycloakJava)
 }
 
 type object map[string]any

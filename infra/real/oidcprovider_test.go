@@ -42,7 +42,7 @@ func startOIDCProvider(t *testing.T) server {
 		issuer+"/.well-known/openid-configuration")
 	return server{
 		kind: "rfc7591", issuer: issuer, token: issuer + "/token",
-		initialToken: initialToken, secret: secret,
+		key: initialToken, secret: secret,
 		jwt:                 url.Values{"scope": {scope}, "resource": {api}},
 		introspected:        url.Values{"scope": {scope}, "resource": {api + "/opaque"}},
 		tokensOutliveClient: true,

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -139,4 +141,42 @@ func freePort(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// newJava returns a java of this version or a newer one: JAVA_HOME's, the one in
+// PATH, or one that stands where Linux distributions put them.
+func newJava(ctx context.Context, oldest int) (string, error) {
+	var found []string
+	if home := os.Getenv("JAVA_HOME"); home != "" {
+		found = append(found, filepath.Join(home, "bin", "java"))
+	}
+	if inPath, err := exec.LookPath("java"); err == nil {
+		found = append(found, inPath)
+	}
+	others, err := filepath.Glob("/usr/lib/jvm/*/bin/java")
+	if err != nil {
+		return "", err
+	}
+	for _, java := range append(found, others...) {
+		// "openjdk 25.0.3 2026-04-21 LTS"
+		out, err := exec.CommandContext(ctx, java, "--version").Output()
+		words := strings.Fields(string(out))
+		if err != nil || len(words) < 2 {
+			continue
+		}
+		major, _, _ := strings.Cut(words[1], ".")
+		if n, err := strconv.Atoi(major); err == nil && n >= oldest {
+			return java, nil
+		}
+	}
+	return "", fmt.Errorf("no Java %d or newer in JAVA_HOME, PATH or /usr/lib/jvm", oldest)
+}
+
+// unpack unpacks an artifact of Maven Central, "group:artifact:version:type",
+// into dir.
+func unpack(ctx context.Context, dir, artifact string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return run(ctx, dir, "mvn", "-B", "-q", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack", "-Dartifact="+artifact, "-DoutputDirectory="+dir)
 }

@@ -1,6 +1,7 @@
 package real_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -36,8 +37,10 @@ const (
 type server struct {
 	kind          string // the type of provider in gatehouse.yaml
 	issuer, token string // URLs
-	initialToken  string
-	secret        string // of the client gateway
+	settings      string // more members of the provider in gatehouse.yaml; "": audiences
+	administrator string // who manages clients; "": whoever has an initial access token
+	key           string // the initial access token, or the administrator's password
+	secret        string // of the client gateway; "": there is no such client
 
 	// What to ask the token endpoint for, to get a token that is verified by keys
 	// and one that is introspected.
@@ -47,32 +50,56 @@ type server struct {
 }
 
 // configuration is as short as an administrator can write it, so that these
-// tests hold the defaults to what the servers do.
+// tests hold the defaults to what the servers do. %s are the server's settings.
 const configuration = `
 providers:
-  - {name: idp, type: "${KIND}", issuer: "${ISSUER}", secret: "${SECRET}", adminSecret: "${SECRET}", audiences: ["` + api + `", "` + api + `/opaque"], requestTimeout: 10s}
+  - {name: idp, type: "${KIND}", issuer: "${ISSUER}", secret: "${SECRET}", adminSecret: "${SECRET}", requestTimeout: 10s, %s}
 apis:
   - {name: orders, providers: [idp], routes: [{route: GET /orders, scopes: ["` + scope + `"]}]}
 `
 
-// provider returns an adapter that registers clients with this initial access
-// token.
-func (s server) provider(t *testing.T, initialToken string) *provider.Provider {
+const audiences = `audiences: ["` + api + `", "` + api + `/opaque"]`
+
+// provider returns an adapter that registers clients with this key, or as anyone
+// can with none.
+func (s server) provider(t *testing.T, key string) *provider.Provider {
 	t.Helper()
+	return s.providerBy(t, fetch.NewClient(nil), key)
+}
+
+// providerBy is provider with an HTTP client of its own.
+func (s server) providerBy(t *testing.T, client *http.Client, key string) *provider.Provider {
+	t.Helper()
+	credentials := map[string]string{}
+	if s.secret != "" {
+		credentials["client_id"], credentials["client_secret"] = gateway, s.secret
+	}
+	switch {
+	case s.administrator != "":
+		credentials["username"], credentials["password"] = s.administrator, key
+	case key != "":
+		credentials["authorization"] = "Bearer " + key
+	}
+	text, err := json.Marshal(credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(t.TempDir(), "secret.json")
-	text := fmt.Appendf(nil, `{"client_id":%q,"client_secret":%q,"authorization":%q}`, gateway, s.secret, "Bearer "+initialToken)
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := map[string]string{"KIND": s.kind, "ISSUER": s.issuer, "SECRET": "file:" + file}
-	c, err := config.Parse([]byte(configuration), func(name string) (string, bool) {
+	c, err := config.Parse(fmt.Appendf(nil, configuration, cmp.Or(s.settings, audiences)), func(name string) (string, bool) {
 		value, ok := env[name]
 		return value, ok
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	environment := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}}
+	if key == "" {
+		c.Providers[0].AdminSecret = ""
+	}
+	environment := provider.Environment{HTTP: client, Secrets: &secret.Manager{}}
 	p, err := provider.New(c.Providers[0], environment)
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +142,7 @@ func TestKeycloak(t *testing.T) {
 	suite(t, s)
 	t.Run("a token without our audience is refused, and inactive for a client that is not in it", func(t *testing.T) {
 		t.Parallel()
-		p := s.provider(t, s.initialToken)
+		p := s.provider(t, s.key)
 		_, raw := s.grant(t, create(t, p, service("no audience")), nil)
 		if _, err := byKeys(t, p, raw); !errors.Is(err, token.ErrAudience) {
 			t.Errorf("keys: got %v, want %v", err, token.ErrAudience)
@@ -173,7 +200,7 @@ func create(t *testing.T, p *provider.Provider, c provider.Client) provider.Clie
 
 func lives(t *testing.T, s server) {
 	t.Helper()
-	p := s.provider(t, s.initialToken)
+	p := s.provider(t, s.key)
 	c := create(t, p, web("lives"))
 	if status, _ := s.grant(t, c, s.jwt); status != http.StatusOK {
 		t.Fatalf("token after the creation: got %d", status)
@@ -227,7 +254,7 @@ func has(all []string, wanted ...string) bool {
 
 func replaces(t *testing.T, s server) {
 	t.Helper()
-	p := s.provider(t, s.initialToken)
+	p := s.provider(t, s.key)
 	old := create(t, p, web("replaces"))
 	change := web("replaces")
 	change.ClientID, change.Management = old.ClientID, old.Management
@@ -248,7 +275,7 @@ func replaces(t *testing.T, s server) {
 
 func verifies(t *testing.T, s server) {
 	t.Helper()
-	p := s.provider(t, s.initialToken)
+	p := s.provider(t, s.key)
 	c := create(t, p, service("verifies"))
 	_, jwt := s.grant(t, c, s.jwt)
 	facts, err := byKeys(t, p, jwt)
@@ -288,7 +315,7 @@ func check(t *testing.T, how string, c provider.Client, f *token.Facts, err erro
 // server ends the client's tokens with it.
 func outlives(t *testing.T, s server) {
 	t.Helper()
-	p := s.provider(t, s.initialToken)
+	p := s.provider(t, s.key)
 	c := create(t, p, service("outlives"))
 	_, raw := s.grant(t, c, s.introspected)
 	if err := p.DeleteClient(t.Context(), c); err != nil {
@@ -314,7 +341,7 @@ func holdsKeys(t *testing.T, s server) {
 		t.Fatal(err)
 	}
 	b64 := base64.RawURLEncoding.EncodeToString
-	p := s.provider(t, s.initialToken)
+	p := s.provider(t, s.key)
 	want := web("holds keys")
 	want.TokenEndpointAuthMethod = "private_key_jwt"
 	want.JWKS = fmt.Appendf(nil, `{"keys":[{"kty":"EC","crv":"P-256","kid":"1","use":"sig","alg":"ES256","x":%q,"y":%q}]}`, b64(point[1:33]), b64(point[33:]))
@@ -330,7 +357,7 @@ func holdsKeys(t *testing.T, s server) {
 
 func refuses(t *testing.T, s server) {
 	t.Helper()
-	p := s.provider(t, s.initialToken)
+	p := s.provider(t, s.key)
 	for name, row := range map[string]struct {
 		change func(*provider.Client)
 		field  string

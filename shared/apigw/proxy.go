@@ -125,12 +125,13 @@ func pathURL(raw string) *url.URL {
 
 type baseKey struct{}
 
-// BaseURL returns the URL, without a slash at its end, that the caller of r puts
-// in front of the paths of the API: what API Gateway was called by, which is
-// none but a domain name of the API. A base path of a custom domain name is not
-// in it, for events do not tell it.
-func BaseURL(r *http.Request) string {
-	base, _ := r.Context().Value(baseKey{}).(string)
+// BaseURL returns the URL, without a slash at its end, that the caller of the
+// request that ctx belongs to puts in front of the paths of the API: what API
+// Gateway was called by, which is none but a domain name of the API. A base path
+// of a custom domain name is not in it, for events do not tell it. Outside of a
+// request that [HTTP] serves it is "".
+func BaseURL(ctx context.Context) string {
+	base, _ := ctx.Value(baseKey{}).(string)
 	return base
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/shared/apigw"
@@ -27,7 +28,9 @@ type api struct {
 	cached    bool                          // API Gateway caches answers
 	mulesoft  bool
 	expose    []string
-	contracts *contracts // nil: none is needed
+	contracts *contracts      // nil: none is needed
+	resource  string          // its identifier of RFC 8707; "": none
+	resources map[string]bool // those of all APIs; nil: none has one
 }
 
 func newAPI(c config.API, providers map[string]*provider.Provider, resultCache time.Duration) (*api, error) {
@@ -83,6 +86,24 @@ func (a *api) onlyIntrospecting() (*provider.Provider, error) {
 		return nil, errOpaque
 	}
 	return only, nil
+}
+
+// elsewhere reports whether a token was made for other APIs, which aud names by
+// their resource identifiers, and not for this one: their owners gave it nothing
+// here (RFC 9700 §2.3).
+func (a *api) elsewhere(f *token.Facts) bool {
+	other := false
+	for _, aud := range f.Audience {
+		if a.resources == nil || len(aud) < len("http") || !strings.EqualFold(aud[:len("http")], "http") {
+			continue // nothing that could be one
+		}
+		resource, ok := oauth.CanonicalResource(aud)
+		if ok && resource == a.resource {
+			return false
+		}
+		other = other || a.resources[resource]
+	}
+	return other
 }
 
 // token returns the request's one access token.

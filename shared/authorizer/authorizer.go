@@ -60,11 +60,14 @@ func New(cfg *config.Config, env provider.Environment, read Contracts) (*Authori
 	if err != nil {
 		return nil, err
 	}
+	resources := resourcesOf(cfg.APIs)
 	for _, c := range cfg.APIs {
 		one, err := newAPI(c, byName, cfg.ResultCache)
 		if err != nil {
 			return nil, fmt.Errorf("api %s: %w", c.Name, err)
 		}
+		one.resource, _ = oauth.CanonicalResource(c.Resource)
+		one.resources = resources
 		if c.RequiresContract() {
 			if read == nil {
 				return nil, fmt.Errorf("authorizer: api %s: %w", c.Name, errNoRegistry)
@@ -74,6 +77,22 @@ func New(cfg *config.Config, env provider.Environment, read Contracts) (*Authori
 		a.apis.add(c.Match, one)
 	}
 	return a, nil
+}
+
+// resourcesOf are the resource identifiers of APIs, nil if none has one.
+func resourcesOf(apis []config.API) map[string]bool {
+	var all map[string]bool
+	for _, a := range apis {
+		resource, ok := oauth.CanonicalResource(a.Resource)
+		if !ok {
+			continue
+		}
+		if all == nil {
+			all = map[string]bool{}
+		}
+		all[resource] = true
+	}
+	return all
 }
 
 // Warm fetches the keys of all providers at once. A provider that does not
@@ -111,6 +130,9 @@ func (a *Authorizer) Decide(ctx context.Context, r *apigw.Request) (apigw.Decisi
 		return api.unauthenticated(err), nil
 	case err != nil:
 		return apigw.Decision{}, err
+	}
+	if api.elsewhere(facts) {
+		return api.unauthenticated(token.ErrAudience), nil
 	}
 	contract, refused, err := api.contract(ctx, facts)
 	switch {

@@ -47,6 +47,7 @@ func (d *decoder) check(cfg *Config) {
 	d.checkMatches(cfg.APIs)
 	d.checkUnused(cfg)
 	d.checkRegistration(cfg)
+	d.checkBroker(cfg)
 }
 
 // checkAPIProviders makes sure that iss tells an API's providers apart.

@@ -44,6 +44,7 @@ type Config struct {
 	APIs        []API         `yaml:"apis" required:"true"`
 
 	Registration Registration `yaml:"registration"`
+	Broker       Broker       `yaml:"broker"`
 
 	// Warnings are what the file may say but perhaps does not mean, in the order
 	// of the file.
@@ -71,6 +72,17 @@ const (
 	JWT        TokenKind = "jwt"        // by the provider's keys
 	Introspect TokenKind = "introspect" // by asking the provider (RFC 7662)
 	Auto       TokenKind = "auto"       // JWTs by keys, all others by introspection
+)
+
+// ResourceUse says what becomes of the resource indicators of an application
+// (RFC 8707) when the broker asks the provider for its tokens.
+type ResourceUse string
+
+// The uses of a resource indicator.
+const (
+	PassResource       ResourceUse = "pass"     // as resource
+	DropResource       ResourceUse = "drop"     // not at all
+	ResourceAsAudience ResourceUse = "audience" // as audience, as some servers call it
 )
 
 // Provider is an identity provider and what its access tokens must satisfy.
@@ -134,6 +146,11 @@ type Provider struct {
 	RequestTimeout time.Duration `yaml:"requestTimeout" default:"3s" min:"100ms" max:"10s"`
 	Endpoints      Endpoints     `yaml:"endpoints"`
 
+	// Resource is what the provider is known to bear when the file is silent: rfc7591
+	// and pingfederate are passed what the application names; the others do not know
+	// the parameter, and Keycloak refuses to see it twice.
+	Resource ResourceUse `yaml:"resource" enum:"pass drop audience"`
+
 	// KeysFile is a JWK set packed with the function, a path relative to its
 	// root, which is its working directory, or absolute: used until the first
 	// fetch or, with KeysOnly, instead.
@@ -162,6 +179,9 @@ type Endpoints struct {
 	JWKS          string `yaml:"jwks" example:"https://sso.example.com/ext/keys"`
 	Introspection string `yaml:"introspection" example:"https://sso.example.com/as/introspect.oauth2"`
 	Registration  string `yaml:"registration" example:"https://sso.example.com/as/clients.oauth2"`
+	Authorization string `yaml:"authorization" example:"https://sso.example.com/as/authorization.oauth2"`
+	Token         string `yaml:"token" example:"https://sso.example.com/as/token.oauth2"`
+	Revocation    string `yaml:"revocation" example:"https://sso.example.com/as/revoke_token.oauth2"`
 }
 
 // AfterCreate is what is done with a client that was registered, Okta only.
@@ -239,6 +259,10 @@ type API struct {
 	// Tiers are the terms there are; a request for access that names none is for
 	// the first. Without any an owner decides on every request.
 	Tiers []Tier `yaml:"tiers"`
+
+	// IntrospectedBy are the client_ids of those that may ask the broker about
+	// tokens of the API's clients (RFC 7662): backends that check for themselves.
+	IntrospectedBy []string `yaml:"introspectedBy" example:"0oa1b2c3d4e5f6g7h8i9"`
 
 	// ExposeClaims are further claims that the backend is given.
 	ExposeClaims []string `yaml:"exposeClaims" example:"email"`

@@ -55,6 +55,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Keys: "gatehouse/keys", SignIn: "okta", GroupsClaim: "teams",
 			Dynamic: config.Dynamic{Provider: "lab", Open: true, PerHour: 5, PerAddress: 2, UnusedLife: 24 * time.Hour},
 		},
+		Broker: config.Broker{Keys: "gatehouse/broker-keys", ClientMetadata: true, CacheClientCredentials: time.Minute},
 		Providers: []config.Provider{{
 			Name:           "okta",
 			Type:           config.Okta,
@@ -72,8 +73,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 			RequestTimeout: 2500 * time.Millisecond,
 			Endpoints: config.Endpoints{
 				JWKS: "https://keys.example.com/a?b=c", Introspection: "http://127.0.0.1:8080/introspect",
-				Registration: "https://example.okta.com/oauth2/v1/clients",
+				Registration: "https://example.okta.com/oauth2/v1/clients", Authorization: "https://example.okta.com/authorize?acr=2",
+				Token: "https://example.okta.com/token", Revocation: "https://example.okta.com/revoke",
 			},
+			Resource:     config.ResourceAsAudience,
 			KeysFile:     "keys/okta.json",
 			MaxLifetime:  90 * time.Minute,
 			Leeway:       5 * time.Second,
@@ -92,6 +95,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			TokenTypes:          []string{"at+jwt"},
 			RequiredClaims:      []string{"sub", "client_id", "iat", "jti"},
 			RequestTimeout:      3 * time.Second,
+			Resource:            config.PassResource,
 			KeysFile:            "/opt/keys.json",
 			KeysOnly:            true,
 			MaxLifetime:         24 * time.Hour,
@@ -99,17 +103,18 @@ func TestEveryKeyIsRead(t *testing.T) {
 			CacheEntries:        1000,
 		}},
 		APIs: []config.API{{
-			Name:         "orders",
-			Providers:    []string{"okta", "lab"},
-			Match:        config.Match{StageVariable: "orders", APIIDs: []string{"a1b2c3d4e5"}, Domains: []string{"orders.example.com"}},
-			Profile:      config.MuleSoft,
-			TokenIn:      []config.Place{config.Query},
-			HTTPAnswer:   config.Simple,
-			Contract:     config.None,
-			Resource:     "https://api.example.com/orders",
-			Owners:       []string{"group:orders-team", "grace"},
-			Tiers:        []config.Tier{{Name: "trial", AutoApprove: true, Requests: 100, Per: time.Minute}, {Name: "gold"}},
-			ExposeClaims: []string{"email", "sub"},
+			Name:           "orders",
+			Providers:      []string{"okta", "lab"},
+			Match:          config.Match{StageVariable: "orders", APIIDs: []string{"a1b2c3d4e5"}, Domains: []string{"orders.example.com"}},
+			Profile:        config.MuleSoft,
+			TokenIn:        []config.Place{config.Query},
+			HTTPAnswer:     config.Simple,
+			Contract:       config.None,
+			Resource:       "https://api.example.com/orders",
+			Owners:         []string{"group:orders-team", "grace"},
+			Tiers:          []config.Tier{{Name: "trial", AutoApprove: true, Requests: 100, Per: time.Minute}, {Name: "gold"}},
+			IntrospectedBy: []string{"0oa1b2c3d4e5f6g7h8i9"},
+			ExposeClaims:   []string{"email", "sub"},
 			Routes: []config.Route{
 				{Route: "GET /orders", Scopes: []string{"orders:read", "orders:list"}},
 				{
@@ -160,11 +165,22 @@ func TestDefaultsOfEachType(t *testing.T) {
 	t.Parallel()
 	both := []string{"scope", "scp"}
 	rows := map[config.ProviderType]config.Provider{
-		config.Okta:         {ClientIDClaims: []string{"cid"}, ScopeClaims: []string{"scp"}, TokenTypes: []string{"", "JWT", "at+jwt"}},
-		config.PingFederate: {ClientIDClaims: []string{"client_id"}, ScopeClaims: both, TokenTypes: []string{"", "JWT", "at+jwt"}},
-		config.OpenAM:       {ClientIDClaims: []string{"client_id"}, ScopeClaims: both, TokenTypes: []string{"", "JWT", "at+jwt"}},
-		config.Keycloak:     {ClientIDClaims: []string{"azp", "client_id"}, ScopeClaims: both, TokenTypes: []string{"JWT", "at+jwt"}},
-		config.RFC7591:      {ClientIDClaims: []string{"client_id", "azp"}, ScopeClaims: both, TokenTypes: []string{"at+jwt"}, RequiredClaims: []string{"sub", "client_id", "iat", "jti"}},
+		config.Okta: {
+			ClientIDClaims: []string{"cid"}, ScopeClaims: []string{"scp"}, TokenTypes: []string{"", "JWT", "at+jwt"}, Resource: config.DropResource,
+		},
+		config.PingFederate: {
+			ClientIDClaims: []string{"client_id"}, ScopeClaims: both, TokenTypes: []string{"", "JWT", "at+jwt"}, Resource: config.PassResource,
+		},
+		config.OpenAM: {
+			ClientIDClaims: []string{"client_id"}, ScopeClaims: both, TokenTypes: []string{"", "JWT", "at+jwt"}, Resource: config.DropResource,
+		},
+		config.Keycloak: {
+			ClientIDClaims: []string{"azp", "client_id"}, ScopeClaims: both, TokenTypes: []string{"JWT", "at+jwt"}, Resource: config.DropResource,
+		},
+		config.RFC7591: {
+			ClientIDClaims: []string{"client_id", "azp"}, ScopeClaims: both, TokenTypes: []string{"at+jwt"}, Resource: config.PassResource,
+			RequiredClaims: []string{"sub", "client_id", "iat", "jti"},
+		},
 	}
 	for kind, want := range rows {
 		t.Run(string(kind), func(t *testing.T) {
@@ -371,6 +387,7 @@ var deployed = map[string]string{
 	"OIDC_ISSUER": "https://example.okta.com/oauth2/default", "OIDC_AUDIENCE": "api://default",
 	"PROVIDER_SECRET": "", "AUTHORIZER_CACHE_SECONDS": "60",
 	"ADMIN_SECRET": "gatehouse/admin", "REGISTRATION_KEYS": "gatehouse/keys", "PUBLIC_URL": "",
+	"BROKER_KEYS": "gatehouse/broker-keys", "ORDERS_RESOURCE": "", "SIGN_IN_GROUP": "",
 }
 
 func TestTheDeployedFileIsGood(t *testing.T) {
@@ -380,7 +397,10 @@ func TestTheDeployedFileIsGood(t *testing.T) {
 	if cfg.Warnings != nil {
 		t.Errorf("got the warnings %v, want none", cfg.Warnings)
 	}
-	want := []string{"ADMIN_SECRET", "AUTHORIZER_CACHE_SECONDS", "OIDC_AUDIENCE", "OIDC_ISSUER", "PROVIDER_SECRET", "PUBLIC_URL", "REGISTRATION_KEYS"}
+	want := []string{
+		"ADMIN_SECRET", "AUTHORIZER_CACHE_SECONDS", "BROKER_KEYS", "OIDC_AUDIENCE", "OIDC_ISSUER", "ORDERS_RESOURCE", "PROVIDER_SECRET", "PUBLIC_URL",
+		"REGISTRATION_KEYS", "SIGN_IN_GROUP",
+	}
 	if diff := cmp.Diff(want, config.Variables(data)); diff != "" {
 		t.Errorf("variables: want -, got +\n%s", diff)
 	}

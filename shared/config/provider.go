@@ -17,6 +17,9 @@ func (p *Provider) setDefaults() {
 			p.Tokens = Auto
 		}
 	}
+	if p.Resource == "" {
+		p.Resource = resourceOf(p.Type)
+	}
 	names := namesOf(p.Type)
 	for _, list := range []struct{ into, value *[]string }{
 		{&p.Algorithms, &[]string{"RS256"}},
@@ -29,6 +32,14 @@ func (p *Provider) setDefaults() {
 			*list.into = *list.value
 		}
 	}
+}
+
+// resourceOf returns what a type of provider does with resource indicators.
+func resourceOf(t ProviderType) ResourceUse {
+	if t == RFC7591 || t == PingFederate {
+		return PassResource
+	}
+	return DropResource
 }
 
 // names is what a type of provider calls things in its JWTs.
@@ -70,8 +81,7 @@ func (d *decoder) checkProviders(providers []Provider) {
 		if len(p.RequiredClaims) > 64 {
 			d.problem(path+".requiredClaims", "has %d elements; at most 64 are looked for", len(p.RequiredClaims))
 		}
-		d.checkURL(path+".endpoints.jwks", p.Endpoints.JWKS, "#")
-		d.checkURL(path+".endpoints.introspection", p.Endpoints.Introspection, "#")
+		d.checkEndpoints(path+".endpoints.", p.Endpoints)
 		d.checkKeys(path, p)
 		d.checkRegistrar(path, p)
 		if p.MaxLifetime > 30*24*time.Hour {
@@ -81,6 +91,15 @@ func (d *decoder) checkProviders(providers []Provider) {
 			d.warn(path+".cacheMax", "is longer than introspection answers are ever remembered, which is 60s")
 		}
 	}
+}
+
+// checkEndpoints leaves the one that registers to [decoder.checkRegistrar].
+func (d *decoder) checkEndpoints(path string, e Endpoints) {
+	d.checkURL(path+"jwks", e.JWKS, "#")
+	d.checkURL(path+"introspection", e.Introspection, "#")
+	d.checkURL(path+"authorization", e.Authorization, "#")
+	d.checkURL(path+"token", e.Token, "#")
+	d.checkURL(path+"revocation", e.Revocation, "#")
 }
 
 // checkName checks what logs and metrics call a provider or an API.

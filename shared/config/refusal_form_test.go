@@ -15,7 +15,7 @@ var formRefusals = []refusal{
 	{
 		"text that is no mapping is refused",
 		"", "orders\n",
-		"1:1: is text; it must have keys: publicURL, resultCache, providers, apis, registration", seen,
+		"1:1: is text; it must have keys: publicURL, resultCache, providers, apis, registration, broker", seen,
 	},
 	{
 		"what is not YAML is refused at its line",
@@ -70,7 +70,7 @@ apis:
 	{
 		"an anchor under an unknown key is refused, too",
 		"    routes:", "    x: {y: [&z 1]}\n    routes:",
-		"9:5: apis[0].x: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, contract, resource, owners, tiers, exposeClaims, routes\n" +
+		"9:5: apis[0].x: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, contract, resource, owners, tiers, introspectedBy, exposeClaims, routes\n" +
 			"9:13: apis[0].x.y[0]: has an anchor; remove it and write values out where they are needed", seen,
 	},
 	{
@@ -81,12 +81,12 @@ apis:
 	{
 		"an unknown key with none near is refused, with all there are",
 		"    routes:", "    priority: high\n    routes:",
-		"9:5: apis[0].priority: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, contract, resource, owners, tiers, exposeClaims, routes", seen,
+		"9:5: apis[0].priority: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, contract, resource, owners, tiers, introspectedBy, exposeClaims, routes", seen,
 	},
 	{
 		"an unknown key at the top is refused",
 		"providers:\n  - name", "version: x\nproviders:\n  - name",
-		"1:1: version: is no key here; there are publicURL, resultCache, providers, apis, registration", seen,
+		"1:1: version: is no key here; there are publicURL, resultCache, providers, apis, registration, broker", seen,
 	},
 	{
 		"a repeated key is refused, with the line of the first",
@@ -138,7 +138,7 @@ apis:
 		"a very long key and a very long value are cut",
 		"    type: okta", "    type: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n    kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk: 1",
 		`3:11: providers[0].type: is "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…"; it must be one of okta, pingfederate, openam, keycloak, rfc7591` + "\n" +
-			`4:5: providers[0]."kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk…": is no key here; there are name, type, issuer, secret, adminSecret, openRegistration, afterCreate, tokens, audiences, insecureAnyAudience, algorithms, clientIDClaims, scopeClaims, tokenTypes, requiredClaims, requestTimeout, endpoints, keysFile, keysOnly, maxLifetime, leeway, cacheEntries, cacheMax`, seen,
+			`4:5: providers[0]."kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk…": is no key here; there are name, type, issuer, secret, adminSecret, openRegistration, afterCreate, tokens, audiences, insecureAnyAudience, algorithms, clientIDClaims, scopeClaims, tokenTypes, requiredClaims, requestTimeout, endpoints, resource, keysFile, keysOnly, maxLifetime, leeway, cacheEntries, cacheMax`, seen,
 	},
 	{
 		"text for a list is refused",
@@ -244,6 +244,11 @@ apis:
 		"a contract that is neither required nor none is refused",
 		"    routes:", "    contract: optional\n    routes:",
 		`9:15: apis[0].contract: is "optional"; it must be one of required, none`, seen,
+	},
+	{
+		"a use of resource indicators that there is not is refused",
+		"    type: okta", "    type: okta\n    resource: ignore",
+		`4:15: providers[0].resource: is "ignore"; it must be one of pass, drop, audience`, seen,
 	},
 	{
 		"a word that is like none of the values is refused",

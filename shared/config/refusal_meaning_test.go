@@ -103,6 +103,22 @@ apis:
 		"4:32: providers[0].endpoints.introspection: has a query or a fragment; remove everything from the ? or #", unseen,
 	},
 	{
+		"an authorization endpoint with a fragment is refused",
+		"    type: okta", `    type: okta
+    endpoints: {authorization: "https://example.com/authorize#x"}`,
+		"4:32: providers[0].endpoints.authorization: has a query or a fragment; remove everything from the ? or #", unseen,
+	},
+	{
+		"a token endpoint with a password is refused, and not shown",
+		"    type: okta", "    type: okta\n    endpoints: {token: 'https://app:hunter2@example.com/token'}",
+		"4:24: providers[0].endpoints.token: has a user name or password; remove everything up to the @", unseen,
+	},
+	{
+		"a revocation endpoint without TLS is refused",
+		"    type: okta", "    type: okta\n    endpoints: {revocation: http://example.com/revoke}",
+		"4:29: providers[0].endpoints.revocation: must begin with https:// (http:// only for localhost, 127.0.0.0/8 and [::1])", unseen,
+	},
+	{
 		"introspection without a secret is refused",
 		"    type: okta", "    type: okta\n    tokens: introspect",
 		"2:5: providers[0].secret: is missing; tokens: introspect needs the secret of a client that may introspect", unseen,

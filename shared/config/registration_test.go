@@ -130,6 +130,36 @@ var registrationRefusals = []struct{ name, old, new, want string }{
 		"11:13: apis[0].tiers[0]: has requests or per; a limit needs both, such as requests: 100 and per: 1m",
 	},
 	{
+		"a broker without a registration is refused",
+		"registration:\n  keys: gatehouse/keys\n  dynamic: {provider: okta}\n", "broker: {keys: gatehouse/broker}\n",
+		"14:16: broker.keys: needs registration.keys, too: the broker serves applications that are registered",
+	},
+	{
+		"a broker with the registration's keys is refused",
+		"registration:\n  keys: gatehouse/keys\n", "broker: {keys: gatehouse/keys}\nregistration:\n  keys: gatehouse/keys\n",
+		"14:16: broker.keys: is registration.keys; the broker must not open what the registration seals: give it keys of its own",
+	},
+	{
+		"keys of a broker that are no name of a secret are refused",
+		"registration:\n", "broker: {keys: a secret}\nregistration:\n",
+		"14:16: broker.keys: is no ARN or name of a secret; keep the secret itself in Secrets Manager",
+	},
+	{
+		"clients with metadata that could be registered nowhere are refused",
+		"  dynamic: {provider: okta}\n", "broker: {keys: gatehouse/broker, clientMetadata: true}\n",
+		"16:50: broker.clientMetadata: needs registration.dynamic.provider, where such clients are registered",
+	},
+	{
+		"a backend that is named twice is refused",
+		"    routes:", "    introspectedBy: [a, b, a]\n    routes:",
+		`12:28: apis[0].introspectedBy[2]: is repeated: "a"`,
+	},
+	{
+		"a kept token that would outlive what revokes it is refused",
+		"registration:\n", "broker: {keys: gatehouse/broker, cacheClientCredentials: 6m}\nregistration:\n",
+		`14:58: broker.cacheClientCredentials: is "6m"; it must be from 1s to 5m`,
+	},
+	{
 		"two tiers of one name are refused",
 		"autoApprove: true}", "autoApprove: true}, {name: trial}",
 		`11:54: apis[0].tiers[1].name: is "trial", a name that another one has`,
@@ -191,6 +221,11 @@ var registrationWarnings = []struct{ name, old, new, want string }{
 		"tiers of an API that asks for no contract",
 		"    routes:", "    contract: none\n    routes:",
 		"11:12: apis[0].tiers: have no effect with contract: none",
+	},
+	{
+		"a broker's setting without a broker",
+		"registration:\n", "broker: {clientMetadata: true}\nregistration:\n",
+		"14:26: broker.clientMetadata: has no effect without broker.keys",
 	},
 	{
 		"a provider that registers without a registration",

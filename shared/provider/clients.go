@@ -33,9 +33,10 @@ var (
 	// clients. It says nothing about any client. Nothing was done.
 	ErrAdminCredentials = fmt.Errorf("%w: it refuses the credentials that register clients; renew authorization in the provider's secret", ErrUnavailable)
 
-	// ErrUncertain: the request was sent and its outcome is not known. Look with
-	// [Provider.FindClient] before trying again. It is not [ErrUnavailable],
-	// which says that nothing was done.
+	// ErrUncertain: the request was sent and its outcome is not known. After one
+	// about a client, look with [Provider.FindClient] before trying again; it is not
+	// [ErrUnavailable] then, which says that nothing was done. After [Provider.Token]
+	// it is both.
 	ErrUncertain = errors.New("provider: whether the request was carried out is not known")
 
 	// ErrAccessPolicy: clients could be created, but no access policy would ever
@@ -276,9 +277,12 @@ func (p *Provider) FindClient(ctx context.Context, name string) (Client, bool, e
 	return c, ok, p.wrap("find", err)
 }
 
-func (p *Provider) wrap(what string, err error) error {
+func (p *Provider) wrap(what string, err error) error { return p.within(what+" client", err) }
+
+// within says where an error comes from.
+func (p *Provider) within(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("provider %s: %s client: %w", p.Name, what, err)
+	return fmt.Errorf("provider %s: %s: %w", p.Name, what, err)
 }

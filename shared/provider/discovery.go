@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,23 +32,33 @@ type places struct {
 	now    func() time.Time
 
 	mu    sync.Mutex // held while fetching
-	found endpoints
+	found document
 	at    time.Time
 }
 
 // endpoints are URLs; "" when unknown.
-type endpoints struct{ jwks, introspection, registration string }
+type endpoints struct {
+	jwks, introspection, registration string
+	authorization, token, revocation  string
+}
+
+// document is what is read of a metadata document.
+type document struct {
+	endpoints
+
+	sendsIssuer bool // authorization_response_iss_parameter_supported (RFC 9207 §3)
+	offline     bool // scopes_supported lists offline_access
+}
 
 func locate(c config.Provider, env Environment) *places {
-	fixed := vendorEndpoints(c.Type, c.Issuer)
-	if c.Endpoints.JWKS != "" {
-		fixed.jwks = c.Endpoints.JWKS
-	}
-	if c.Endpoints.Introspection != "" {
-		fixed.introspection = c.Endpoints.Introspection
-	}
-	if c.Endpoints.Registration != "" {
-		fixed.registration = c.Endpoints.Registration
+	vendor := vendorEndpoints(c.Type, c.Issuer)
+	fixed := endpoints{
+		jwks:          cmp.Or(c.Endpoints.JWKS, vendor.jwks),
+		introspection: cmp.Or(c.Endpoints.Introspection, vendor.introspection),
+		registration:  cmp.Or(c.Endpoints.Registration, vendor.registration),
+		authorization: cmp.Or(c.Endpoints.Authorization, vendor.authorization),
+		token:         cmp.Or(c.Endpoints.Token, vendor.token),
+		revocation:    cmp.Or(c.Endpoints.Revocation, vendor.revocation),
 	}
 	return &places{fixed: fixed, issuer: c.Issuer, http: env.HTTP, now: env.Now}
 }
@@ -64,6 +75,21 @@ func (p *places) registration(ctx context.Context) (string, error) {
 	return p.find(ctx, "registration_endpoint", func(e endpoints) string { return e.registration })
 }
 
+func (p *places) authorization(ctx context.Context) (string, error) {
+	return p.find(ctx, "authorization_endpoint", func(e endpoints) string { return e.authorization })
+}
+
+func (p *places) token(ctx context.Context) (string, error) {
+	return p.find(ctx, "token_endpoint", func(e endpoints) string { return e.token })
+}
+
+func (p *places) revocation(ctx context.Context) (string, error) {
+	return p.find(ctx, "revocation_endpoint", func(e endpoints) string { return e.revocation })
+}
+
+// errNoEndpoint ends the error for an endpoint that nobody names.
+var errNoEndpoint = errors.New("set it under endpoints")
+
 func (p *places) find(ctx context.Context, name string, of func(endpoints) string) (string, error) {
 	if u := of(p.fixed); u != "" {
 		return u, nil
@@ -72,13 +98,13 @@ func (p *places) find(ctx context.Context, name string, of func(endpoints) strin
 	if err != nil {
 		return "", err
 	}
-	if u := of(found); u != "" {
+	if u := of(found.endpoints); u != "" {
 		return u, nil
 	}
-	return "", fmt.Errorf("discovery: the metadata of %s has no usable %s; set it under endpoints", p.issuer, name)
+	return "", fmt.Errorf("discovery: the metadata of %s has no usable %s; %w", p.issuer, name, errNoEndpoint)
 }
 
-func (p *places) discover(ctx context.Context) (endpoints, error) {
+func (p *places) discover(ctx context.Context) (document, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now().Round(0)
@@ -97,7 +123,7 @@ func (p *places) discover(ctx context.Context) (endpoints, error) {
 	if !p.at.IsZero() {
 		return p.found, nil
 	}
-	return endpoints{}, errors.Join(errs...)
+	return document{}, errors.Join(errs...)
 }
 
 // metadataURLs are where an issuer's metadata may stand: OpenID Connect
@@ -113,34 +139,47 @@ func metadataURLs(issuer string) []string {
 	return urls
 }
 
-func (p *places) fetch(ctx context.Context, from string) (endpoints, error) {
+func (p *places) fetch(ctx context.Context, from string) (document, error) {
 	body, err := fetch.Get(ctx, p.http, from, maxMetadata)
 	if err != nil {
-		return endpoints{}, fmt.Errorf("discovery: %s: %w", from, err)
+		return document{}, fmt.Errorf("discovery: %s: %w", from, err)
 	}
 	found, issuer, err := parseMetadata(body)
 	switch {
 	case err != nil:
-		return endpoints{}, fmt.Errorf("discovery: %s: not a metadata document", from)
+		return document{}, fmt.Errorf("discovery: %s: not a metadata document", from)
 	case issuer != p.issuer:
 		// RFC 8414 §3.3: a document for another issuer must not be used.
-		return endpoints{}, fmt.Errorf("discovery: %s: its issuer is not exactly %q; set issuer to what the provider says, to the last slash", from, p.issuer)
+		return document{}, fmt.Errorf("discovery: %s: its issuer is not exactly %q; set issuer to what the provider says, to the last slash", from, p.issuer)
 	}
 	return found, nil
 }
 
-func parseMetadata(body []byte) (found endpoints, issuer string, err error) {
-	d := strictjson.NewDecoder(body, strictjson.Rules{Depth: 16, Members: 512, Folded: true})
+// parseMetadata reads a metadata document. What is not of the type that it should
+// be counts as left out, as does a URL that is not to be trusted.
+func parseMetadata(body []byte) (found document, issuer string, err error) {
+	urls := map[string]*string{
+		"jwks_uri":               &found.jwks,
+		"introspection_endpoint": &found.introspection,
+		"registration_endpoint":  &found.registration,
+		"authorization_endpoint": &found.authorization,
+		"token_endpoint":         &found.token,
+		"revocation_endpoint":    &found.revocation,
+	}
+	d := strictjson.NewDecoder(body, providerJSON)
 	err = d.Object(func(name []byte) error {
-		switch string(name) {
-		case "issuer":
+		kind, into := d.Kind(), urls[string(name)]
+		switch {
+		case kind == strictjson.String && string(name) == "issuer":
 			return readString(d, &issuer)
-		case "jwks_uri":
-			return readString(d, &found.jwks)
-		case "introspection_endpoint":
-			return readString(d, &found.introspection)
-		case "registration_endpoint":
-			return readString(d, &found.registration)
+		case kind == strictjson.String && into != nil:
+			return readString(d, into)
+		case kind == strictjson.Bool && string(name) == "authorization_response_iss_parameter_supported":
+			sends, err := d.Bool()
+			found.sendsIssuer = sends
+			return err
+		case kind == strictjson.Array && string(name) == "scopes_supported":
+			return d.Array(func() error { return found.scope(d) })
 		default:
 			return d.Skip()
 		}
@@ -148,16 +187,22 @@ func parseMetadata(body []byte) (found endpoints, issuer string, err error) {
 	if err == nil {
 		err = d.End()
 	}
-	if !secureURL(found.jwks) {
-		found.jwks = ""
-	}
-	if !secureURL(found.introspection) {
-		found.introspection = ""
-	}
-	if !secureURL(found.registration) {
-		found.registration = ""
+	for _, u := range urls {
+		if !secureURL(*u) {
+			*u = ""
+		}
 	}
 	return found, issuer, err
+}
+
+// scope reads one of the scopes that the provider has.
+func (f *document) scope(d *strictjson.Decoder) error {
+	if d.Kind() != strictjson.String {
+		return d.Skip()
+	}
+	scope, err := d.String()
+	f.offline = f.offline || string(scope) == offlineAccess
+	return err
 }
 
 func readString(d *strictjson.Decoder, into *string) error {

@@ -31,7 +31,14 @@ func oktaEndpoints(issuer string) endpoints {
 	if u, err := url.Parse(base); err == nil && u.Path == "" {
 		base += "/oauth2"
 	}
-	return endpoints{jwks: base + "/v1/keys", introspection: base + "/v1/introspect"}
+	base += "/v1"
+	return endpoints{
+		jwks:          base + "/keys",
+		introspection: base + "/introspect",
+		authorization: base + "/authorize",
+		token:         base + "/token",
+		revocation:    base + "/revoke",
+	}
 }
 
 // okta is the client registration of one organisation.

@@ -43,7 +43,7 @@ func newOrg(t *testing.T, group string, servers ...standin.AuthorizationServer) 
 	hs := httptest.NewUnstartedServer(nil)
 	o := &org{t: t, url: "http://" + hs.Listener.Addr().String(), secret: filepath.Join(t.TempDir(), "secret.json")}
 	srv, err := standin.New(standin.Okta{
-		Org: o.url, APIToken: "00token", AuthorizationServers: servers, ShowSecrets: true,
+		Org: o.url, APIToken: "00token", AuthorizationServers: servers, ShowSecrets: true, Keys: signingKeys(t),
 		Users: []standin.User{{Login: "ada", Password: "pw", Groups: []string{"staff"}}},
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,23 +16,24 @@ import (
 )
 
 // This file is OpenAM, whose registration, …/connect/register, is RFC 7591 with
-// scopes for scope and jwks as a string. The client is read by a query
-// parameter and not managed otherwise, so that it takes an administrator's
-// session and another API to delete one. PingAM, which registers at …/register,
-// needs none of this.
+// scopes for scope and jwks as a string. It makes clients and shows them to
+// whoever has their registration access token; everything else takes an
+// administrator and another API, see openamagents.go. PingAM, which registers at
+// …/register, needs none of this.
 //
 // The administrator's name and password are in the secret that registers, as
 // username and password. Registering itself takes a Bearer token: the one in
 // authorization, or one that the secret's client gets by client credentials, or
 // none where registration is open.
+//
+// How OpenAM answers was seen at 16.0.5; infra/real holds both files to it.
 
 // openAM registers clients at one realm.
 type openAM struct {
 	rfc7591
 
-	tokens string // URL of the token endpoint
-	login  string // URL where an administrator gets a session
-	agents string // URL of the clients as the REST API sees them
+	tokens string        // URL of the token endpoint
+	agents *openAMAgents // nil: there is no administrator
 }
 
 func newOpenAM(c config.Provider, standard *rfc7591) registrar {
@@ -44,37 +46,41 @@ func newOpenAM(c config.Provider, standard *rfc7591) registrar {
 	if !strings.HasSuffix(endpoint, "/connect/register") {
 		return standard
 	}
-	base, realm, _ := strings.Cut(issuer, "/oauth2")
-	if !strings.HasPrefix(realm, "/realms/") {
-		realm = "/realms/root" + strings.ReplaceAll(realm, "/", "/realms/")
+	o := &openAM{rfc7591: *standard, tokens: issuer + "/access_token"}
+	if standard.sender.secret != nil {
+		o.agents = newOpenAMAgents(issuer, standard.sender)
 	}
-	return &openAM{
-		rfc7591: *standard,
-		tokens:  issuer + "/access_token",
-		login:   base + "/json/authenticate",
-		agents:  base + "/json" + realm + "/realm-config/agents/OAuth2Client/",
-	}
+	return o
 }
 
 func (o *openAM) capabilities() Capabilities {
-	administrator := o.sender.secret != nil
-	return Capabilities{Create: true, Read: true, Delete: administrator, Find: administrator}
+	administrator := o.agents != nil
+	return Capabilities{
+		Create: true, Read: true, Update: administrator, Delete: administrator, Rotate: administrator, Find: administrator,
+	}
 }
 
-// errNoAdministrator is a secret that lacks what deletes clients.
+// errNoAdministrator is a secret that lacks what manages clients.
 var errNoAdministrator = fmt.Errorf("%w (the secret has no username and password of an administrator)", ErrAdminCredentials)
 
+// errNoDefaultScope is a client that gets no token to register with: which
+// scope it takes is nobody's business here, so none is asked for.
+var errNoDefaultScope = fmt.Errorf("%w (the secret's client has no default scope, and OpenAM gives no token without a scope)", ErrAdminCredentials)
+
 // create chooses the client ID, so that a client whose creation was interrupted
-// can be found. None is created that could not be deleted again.
+// can be found. None is created that could not be deleted again: the
+// administrator, if there is one, must be able to sign in.
 func (o *openAM) create(ctx context.Context, c Client) (Client, error) {
+	if o.agents != nil {
+		if _, err := o.agents.signedIn(ctx, ""); err != nil {
+			return Client{}, err
+		}
+	}
 	m := c.metadata()
 	delete(m, "scope")
 	m["scopes"] = strings.Fields(c.Scope)
 	m["client_id"] = chosenID(c.Name)
-	m["client_type"] = "Confidential"
-	if c.TokenEndpointAuthMethod == publicClient {
-		m["client_type"] = "Public"
-	}
+	m["client_type"] = openAMType(c)
 	if c.JWKS != nil {
 		m["jwks"] = string(c.JWKS)
 	}
@@ -92,10 +98,47 @@ func (o *openAM) create(ctx context.Context, c Client) (Client, error) {
 	}
 	made, err := o.client(r, request, Client{})
 	if err != nil {
-		return Client{}, err
+		return Client{}, o.taken(ctx, c, err)
 	}
-	made.Scope = c.Scope // what comes back is called scopes
+	// What comes back is called scopes, has keys in a string and, of a name with
+	// "|" in it, makes a language and a name.
+	made.Name, made.Scope, made.JWKS = c.Name, c.Scope, c.JWKS
+	if !keepsSecret(c.TokenEndpointAuthMethod) {
+		made.Secret = secret.Value{} // it lets in whoever has it, whatever the method
+	}
+	if o.agents != nil {
+		// The registration access token is an access token, perhaps our own.
+		made.Management = secret.Value{}
+	}
 	return made, compare(c, made)
+}
+
+// openAMType is what c is there beside its authentication method.
+func openAMType(c Client) string {
+	if c.TokenEndpointAuthMethod == publicClient {
+		return "Public"
+	}
+	return "Confidential"
+}
+
+// keepsSecret reports whether a client of this method has a secret to keep.
+func keepsSecret(method string) bool { return method != publicClient && method != privateKeyJWT }
+
+// taken returns the error of a creation that failed with err. That there is
+// such a client already reads like any other unacceptable metadata.
+func (o *openAM) taken(ctx context.Context, c Client, err error) error {
+	m, ok := errors.AsType[*MetadataError](err)
+	if !ok || m.Field != "" || o.agents == nil {
+		return err
+	}
+	switch _, held := o.agents.send(ctx, http.MethodGet, chosenID(c.Name), nil); {
+	case held == nil:
+		return ErrNameTaken
+	case errors.Is(held, ErrGone):
+		return err
+	default:
+		return held
+	}
 }
 
 // authorize gives request the token that registering takes.
@@ -107,37 +150,70 @@ func (o *openAM) authorize(ctx context.Context, request call) (call, error) {
 	switch {
 	case err != nil:
 		return request, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case c.Username == "":
-		return request, errNoAdministrator
 	case c.Authorization.Reveal() != "":
 		return request, nil
 	case c.ClientID == "":
 		request.bare = true // registration is open
 		return request, nil
 	}
-	basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ClientID) + ":" + url.QueryEscape(c.ClientSecret.Reveal())))
-	asking := call{
-		method: http.MethodPost, url: o.tokens, body: url.Values{"grant_type": {clientCredentials}}, general: true, bare: true,
-		header: http.Header{"Authorization": {"Basic " + basic}},
-	}
-	r, err := o.sender.send(ctx, asking)
-	if err != nil {
-		return request, fmt.Errorf("%w: no token to register with", ErrUnavailable)
-	}
-	m, err := members(r.body)
-	if !r.ok() || err != nil {
-		return request, ErrAdminCredentials
-	}
-	var token string
-	if err := readString(strictjson.NewDecoder(m["access_token"], providerJSON), &token); err != nil || token == "" {
-		return request, ErrAdminCredentials
-	}
+	token, err := renewing(ctx, o.sender, o.token)
 	request.token = secret.New(token)
-	return request, nil
+	return request, err
 }
 
-// read asks by client_id: the URI in the answer has lost its realm.
+// token returns an access token of the secret's client.
+func (o *openAM) token(ctx context.Context, c secret.Credentials) (string, error) {
+	basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ClientID) + ":" + url.QueryEscape(c.ClientSecret.Reveal())))
+	r, err := o.sender.send(ctx, call{
+		method: http.MethodPost, url: o.tokens, body: url.Values{"grant_type": {clientCredentials}}, general: true, bare: true,
+		header: http.Header{"Authorization": {"Basic " + basic}},
+	})
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%w: no token to register with", ErrUnavailable)
+	case r.reason().code == "invalid_scope":
+		return "", errNoDefaultScope
+	}
+	return r.credential("access_token")
+}
+
+// credential returns what signing in gave, under its name.
+func (r reply) credential(name string) (string, error) {
+	m, err := members(r.body)
+	if !r.ok() || err != nil {
+		return "", ErrAdminCredentials
+	}
+	var value string
+	if err := readString(strictjson.NewDecoder(m[name], providerJSON), &value); err != nil || value == "" {
+		return "", ErrAdminCredentials
+	}
+	return value, nil
+}
+
+// renewing signs in with the secret of s and, if that is refused, once more
+// with a fresh one: it may just have been rotated.
+func renewing(ctx context.Context, s *sender, signIn func(context.Context, secret.Credentials) (string, error)) (string, error) {
+	c, err := s.secret.Get(ctx)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	got, err := signIn(ctx, c)
+	if !errors.Is(err, ErrAdminCredentials) {
+		return got, err
+	}
+	renewed, refreshErr := s.secret.Refresh(ctx)
+	if refreshErr != nil || renewed.Equal(c) {
+		return "", err
+	}
+	return signIn(ctx, renewed)
+}
+
+// read asks an administrator or, where there is none, by the registration
+// access token; for that the URI that came with it has lost its realm.
 func (o *openAM) read(ctx context.Context, c Client) (Client, error) {
+	if o.agents != nil {
+		return o.agents.read(ctx, c)
+	}
 	endpoint, err := o.endpoint(ctx)
 	if err != nil {
 		return Client{}, err
@@ -150,69 +226,37 @@ func (o *openAM) read(ctx context.Context, c Client) (Client, error) {
 		return Client{}, err
 	}
 	found, err := o.client(r, request, c)
-	found.Scope = c.Scope
+	if _, ok := errors.AsType[*MetadataError](err); ok {
+		err = ErrGone // the metadata of a client that is not there are "invalid"
+	}
+	found.Scope, found.JWKS = c.Scope, openAMKeys(found.JWKS)
 	return found, err
 }
 
-func (o *openAM) remove(ctx context.Context, c Client) error {
-	_, err := o.agent(ctx, http.MethodDelete, c.ClientID)
-	return err
+// openAMKeys returns the JWK set that OpenAM has as text.
+func openAMKeys(raw json.RawMessage) json.RawMessage {
+	var text string
+	if err := readString(strictjson.NewDecoder(raw, providerJSON), &text); err != nil || strictjson.Valid([]byte(text), providerJSON) != nil {
+		return nil
+	}
+	return json.RawMessage(text)
 }
 
-// find says that there is a client, not what is in it.
+func (o *openAM) update(ctx context.Context, c Client) (Client, error) {
+	return o.agents.update(ctx, c)
+}
+
+func (o *openAM) remove(ctx context.Context, c Client) error { return o.agents.remove(ctx, c) }
+
+func (o *openAM) rotate(ctx context.Context, c Client) (Rotated, error) {
+	return o.agents.rotate(ctx, c)
+}
+
+// find asks for the client ID that a client of this name has.
 func (o *openAM) find(ctx context.Context, name string) (Client, bool, error) {
-	id := chosenID(name)
-	ok, err := o.agent(ctx, http.MethodGet, id)
-	if !ok || err != nil {
-		return Client{}, false, err
-	}
-	return Client{ClientID: id, Name: name}, true, nil
-}
-
-// agent sends a request about a client with an administrator's session, and
-// reports whether there is such a client.
-func (o *openAM) agent(ctx context.Context, method, id string) (bool, error) {
-	session, err := o.session(ctx)
-	if err != nil {
-		return false, err
-	}
-	request := call{
-		method: method, url: o.agents + url.PathEscape(id), bare: true,
-		header: http.Header{"Iplanetdirectorypro": {session}, "Accept-Api-Version": {"protocol=2.1,resource=1.0"}},
-	}
-	r, err := o.sender.send(ctx, request)
-	if err == nil && !r.ok() {
-		err = r.failure(request)
-	}
+	c, err := o.agents.read(ctx, Client{ClientID: chosenID(name)})
 	if errors.Is(err, ErrGone) {
-		return false, nil
+		return Client{}, false, nil
 	}
-	return err == nil, err
-}
-
-// session signs the administrator in.
-func (o *openAM) session(ctx context.Context) (string, error) {
-	c, err := o.sender.secret.Get(ctx)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	if c.Username == "" {
-		return "", errNoAdministrator
-	}
-	r, err := o.sender.send(ctx, call{
-		method: http.MethodPost, url: o.login, bare: true, general: true,
-		header: http.Header{"X-Openam-Username": {c.Username}, "X-Openam-Password": {c.Password.Reveal()}},
-	})
-	if err != nil {
-		return "", fmt.Errorf("%w: no administrator's session", ErrUnavailable)
-	}
-	m, err := members(r.body)
-	if !r.ok() || err != nil {
-		return "", ErrAdminCredentials
-	}
-	var session string
-	if err := readString(strictjson.NewDecoder(m["tokenId"], providerJSON), &session); err != nil || session == "" {
-		return "", ErrAdminCredentials
-	}
-	return session, nil
+	return c, err == nil, err
 }

@@ -39,6 +39,7 @@ type Provider struct {
 	places        *places
 	introspection *introspection // nil: the provider is not asked about tokens
 	registrar     registrar      // nil: clients are not registered there
+	upstream      *upstream
 }
 
 // Environment is what providers share in one process.
@@ -66,6 +67,7 @@ func New(c config.Provider, env Environment) (*Provider, error) {
 	p := &Provider{
 		Name:         c.Name,
 		places:       places,
+		upstream:     newUpstream(c, env, places),
 		Tokens:       c.Tokens,
 		CacheEntries: c.CacheEntries,
 		CacheMax:     c.CacheMax,

@@ -20,7 +20,7 @@ import (
 	"gatehouse/shared/strictjson"
 )
 
-// This file sends the requests that change clients.
+// This file sends the requests that change something at a provider.
 
 const (
 	maxReply    = 256 << 10        // bytes
@@ -28,11 +28,13 @@ const (
 	unknownWait = 30 * time.Second // told to the caller when the provider names no time
 )
 
-// sender sends requests to one provider's administration.
+// sender sends requests to one provider, none of them twice unless that does no
+// harm.
 type sender struct {
 	client  *http.Client
 	secret  *secret.Source[secret.Credentials] // nil: registration is open
 	timeout time.Duration                      // of one request
+	limit   int64                              // of an answer, in bytes
 	now     func() time.Time
 	wait    func(context.Context, time.Duration) error
 }
@@ -46,7 +48,7 @@ func newSender(env Environment, timeout time.Duration) *sender {
 		t.DisableKeepAlives = true
 		client.Transport = t
 	}
-	return &sender{client: &client, timeout: timeout, now: env.Now, wait: wait}
+	return &sender{client: &client, timeout: timeout, limit: maxReply, now: env.Now, wait: wait}
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -123,9 +125,16 @@ func (s *sender) credentials(ctx context.Context, c call) (secret.Credentials, e
 }
 
 // refusesAdmin reports whether r is about the credentials that c is sent with. A
-// 401 whose body says invalid_client is about the client in its path.
+// 401 whose body says invalid_client is about the client in its path. OpenAM's
+// registration says access_denied, with 400.
 func (r reply) refusesAdmin(c call) bool {
-	return r.status == http.StatusUnauthorized && (c.general || r.reason().code != "invalid_client")
+	switch r.status {
+	case http.StatusUnauthorized:
+		return c.general || r.reason().code != "invalid_client"
+	case http.StatusBadRequest:
+		return c.general && r.reason().code == "access_denied"
+	}
+	return false
 }
 
 // affordable reports whether the caller has time to wait and ask again.
@@ -179,11 +188,11 @@ func (s *sender) attempt(ctx context.Context, c call, credentials secret.Credent
 	}
 	defer resp.Body.Close()
 	r := reply{status: resp.StatusCode, header: resp.Header}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, s.limit+1))
 	if err != nil && r.ok() {
 		return reply{}, c.lost()
 	}
-	if err == nil && len(body) <= maxReply && strictjson.Valid(body, providerJSON) == nil {
+	if err == nil && int64(len(body)) <= s.limit && strictjson.Valid(body, providerJSON) == nil {
 		r.body = body
 	}
 	return r, nil
@@ -205,7 +214,7 @@ func (c call) request(ctx context.Context) (*http.Request, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, c.method, c.url, body)
 	if err != nil {
-		return nil, errors.New("provider: the registration endpoint is no URL")
+		return nil, errors.New("provider: the endpoint is no URL")
 	}
 	maps.Copy(req.Header, c.header)
 	req.Header.Set("Accept", "application/json")
@@ -278,7 +287,7 @@ func (r reply) failure(c call) error {
 		return fmt.Errorf("%w: there is nothing at the place configured for registration", ErrUnavailable)
 	case r.status == http.StatusNotFound, r.status == http.StatusGone, r.status == http.StatusUnauthorized && !r.refusesAdmin(c):
 		return ErrGone
-	case r.status == http.StatusUnauthorized && admin:
+	case r.refusesAdmin(c) && admin:
 		return ErrAdminCredentials
 	case r.status == http.StatusUnauthorized:
 		return ErrGone
@@ -290,10 +299,10 @@ func (r reply) failure(c call) error {
 		return ErrUnsupported
 	case r.status == http.StatusConflict, strings.Contains(e.text, "already exists"):
 		return ErrNameTaken
+	case r.status >= 500, e.code == "server_error": // RFC 6749 §4.1.2.1; OpenAM has 400 with it
+		return c.lost()
 	case r.status == http.StatusBadRequest, r.status == http.StatusUnprocessableEntity, r.ok():
 		return &MetadataError{e.field()}
-	case r.status >= 500:
-		return c.lost()
 	}
 	return fmt.Errorf("%w: it answers %d", ErrUnavailable, r.status)
 }

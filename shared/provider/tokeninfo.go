@@ -47,7 +47,8 @@ func (i *introspection) validate(req *http.Request) ([]byte, error) {
 
 // tokenInfo asks OpenAM about a token at its tokeninfo endpoint: its
 // introspection endpoint tells a client about its own tokens alone. It takes
-// the token in the query and nowhere else.
+// the token in the query and nowhere else. Of a stateless token it says what is
+// in it: exp, and expires_in in milliseconds, which do not run down.
 func (i *introspection) tokenInfo(ctx context.Context, endpoint, raw string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"?access_token="+url.QueryEscape(raw), nil)
 	if err != nil {
@@ -96,13 +97,15 @@ func hasPath(endpoint, suffix string) bool {
 // introspected makes an introspection answer (RFC 7662 §2.2) of what a provider
 // says of a live token: attributes and, over them, what it says itself.
 func (i *introspection) introspected(attributes, itself map[string]json.RawMessage) ([]byte, error) {
-	seconds, err := json.Number(itself["expires_in"]).Int64()
-	if err != nil {
-		return nil, errors.New("the provider's answer has no expires_in")
-	}
-	exp, err := json.Marshal(i.now().Unix() + seconds)
-	if err != nil {
-		return nil, err
+	exp := itself["exp"]
+	if strictjson.NewDecoder(exp, providerJSON).Kind() != strictjson.Number {
+		seconds, err := json.Number(itself["expires_in"]).Int64()
+		if err != nil {
+			return nil, errors.New("the provider's answer has no expires_in")
+		}
+		if exp, err = json.Marshal(i.now().Unix() + seconds); err != nil {
+			return nil, err
+		}
 	}
 	delete(attributes, "client_id")
 	delete(attributes, "scope")

@@ -104,16 +104,6 @@ func answerForContracts(contracts []registry.Contract) []contractAnswer {
 	return all
 }
 
-// writeJSON answers w. Whatever it is given encodes, and a client that has gone
-// cannot be told.
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	if w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", "application/json")
-	}
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
-}
-
 func readAll(r *http.Request) ([]byte, error) {
 	text, err := io.ReadAll(r.Body)
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {

@@ -23,7 +23,7 @@ import (
 )
 
 // This file asks all operations for the answers that any of them can give. That
-// they have the right form is seen by [described.check].
+// they have the right form is seen by [webtest.Document.Check].
 
 // one returns a request of each operation, with which it could succeed, by
 // pattern, and the words of the paths that name something.
@@ -72,25 +72,12 @@ func (a *api) one() (requests map[string]request, names *strings.Replacer) {
 	return all, strings.NewReplacer("/"+made.string("id"), "/none", "/"+made.string("client_id"), "/none", "/orders", "/none")
 }
 
-// answering returns the operations of which the document promises a status.
-func answering(t *testing.T, status string) []string {
-	t.Helper()
-	var all []string
-	for pattern, operation := range openDocument(t).operations {
-		if _, listed := notMet[pattern+" "+status]; operation.Responses.Codes.GetOrZero(status) != nil && !listed {
-			all = append(all, pattern)
-		}
-	}
-	slices.Sort(all)
-	return all
-}
-
 func TestNothingOpensWithoutAToken(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	all, _ := a.one()
 	a.Dynamic.Open = false
-	for _, pattern := range answering(t, "401") {
+	for _, pattern := range document.Open(t).Answering("401") {
 		r := all[pattern]
 		r.authorizer, r.header = nil, nil
 		got := a.want(401, r)
@@ -110,7 +97,7 @@ func TestNothingOpensWithoutTheScope(t *testing.T) {
 	a := newAPI(t)
 	all, _ := a.one()
 	a.Dynamic.Provider = ""
-	for _, pattern := range answering(t, "403") {
+	for _, pattern := range document.Open(t).Answering("403") {
 		r := all[pattern]
 		r.authorizer = map[string]string{"sub": "ada"}
 		a.want(403, r)
@@ -121,7 +108,7 @@ func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	all, names := a.one()
-	for _, pattern := range answering(t, "404") {
+	for _, pattern := range document.Open(t).Answering("404") {
 		r := all[pattern]
 		r.path = names.Replace(r.path)
 		a.want(404, r)
@@ -138,7 +125,7 @@ func TestOnlySmallJSONObjectsAreRead(t *testing.T) {
 		maps.Copy(all, header)
 		return all
 	}
-	for _, pattern := range answering(t, "415") {
+	for _, pattern := range document.Open(t).Answering("415") {
 		r := all[pattern]
 		changed := r
 		changed.body = large
@@ -158,7 +145,7 @@ func TestListsAreReadFromACursorOfTheirs(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	all, _ := a.one()
-	for pattern, operation := range openDocument(t).operations {
+	for pattern, operation := range document.Open(t).Operations {
 		var names []string
 		for _, p := range operation.Parameters {
 			names = append(names, p.Name)
@@ -222,7 +209,7 @@ func TestTheStoreIsAway(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	a.ctx = ctx
-	for _, pattern := range answering(t, "503") {
+	for _, pattern := range document.Open(t).Answering("503") {
 		if got := a.want(503, all[pattern]); got.header.Get("Retry-After") != "5" {
 			t.Errorf("%s: got %v", pattern, got.header)
 		}
@@ -239,7 +226,7 @@ func TestWhatBreaksIsToldToTheOperatorOnly(t *testing.T) {
 	a := newAPI(t)
 	all, _ := a.one()
 	broken := &api{site: &site{clock: a.clock}, t: t}
-	for _, pattern := range answering(t, "500") {
+	for _, pattern := range document.Open(t).Answering("500") {
 		broken.log.Reset()
 		got := broken.want(500, all[pattern])
 		if strings.Contains(got.text, "nil") || !strings.Contains(broken.log.String(), "panic") {
@@ -365,7 +352,7 @@ func TestAProviderThatDoesNotRegisterClients(t *testing.T) {
 	a := newAPI(t)
 	all, _ := a.one()
 	a.Providers = []*provider.Provider{{Name: "okta"}}
-	for _, pattern := range answering(t, "501") {
+	for _, pattern := range document.Open(t).Answering("501") {
 		a.want(501, all[pattern])
 	}
 	if got := a.want(200, all["GET /providers"]); !strings.Contains(got.text, `"registers_clients":false`) {
@@ -488,7 +475,7 @@ func TestPathsAndMethodsThatThereAreNot(t *testing.T) {
 			t.Errorf("%s: got %s", r.path, got.text)
 		}
 	}
-	for path, methods := range openDocument(t).methods {
+	for path, methods := range document.Open(t).Methods {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
 			if slices.Contains(methods, method) {
 				continue

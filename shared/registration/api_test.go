@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -109,12 +108,10 @@ func (a *api) call(r request) answer {
 			a.t.Fatalf("%s: %v", response.Body, err)
 		}
 	}
-	if r.path != "/openapi.json" && got.header.Get("Cache-Control") != "no-store" {
-		a.t.Errorf("%s %s: Cache-Control is %q", r.method, path, got.header.Get("Cache-Control"))
-	}
-	d := openDocument(a.t)
-	met.Store(d.pattern(r.http(headers))+" "+strconv.Itoa(got.status), true)
-	if err := d.check(r, headers, got); err != nil {
+	d := document.Open(a.t)
+	x := r.exchange(headers, got)
+	d.Meet(x)
+	if err := d.Check(x); err != nil {
 		a.t.Errorf("%s %s %.200s: the answer %d %s is not as openapi.yaml has it: %v", r.method, r.path, r.body, got.status, got.text, err)
 	}
 	return got

@@ -8,6 +8,7 @@ import (
 
 	"gatehouse/shared/registry"
 	"gatehouse/shared/strictjson"
+	"gatehouse/shared/web"
 )
 
 // This file is the part of the API that signed-in callers use.
@@ -46,8 +47,8 @@ func (s *Service) postApplication(w http.ResponseWriter, r *http.Request, c Call
 	}
 	answer := answerForOwner(done.Application, done.Secret.Reveal())
 	answer.Contracts = answerForContracts(done.Contracts)
-	w.Header().Set("Location", s.base(r)+"/applications/"+url.PathEscape(done.Application.ID))
-	writeJSON(w, http.StatusCreated, answer)
+	w.Header().Set("Location", s.base(r.Context())+"/applications/"+url.PathEscape(done.Application.ID))
+	web.JSON(w, http.StatusCreated, answer)
 	return nil
 }
 
@@ -99,7 +100,7 @@ func (s *Service) listApplications(w http.ResponseWriter, r *http.Request, c Cal
 	for n, a := range all {
 		answers[n] = answerForOwner(a, "")
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"applications": answers, "next": next})
+	web.JSON(w, http.StatusOK, map[string]any{"applications": answers, "next": next})
 	return nil
 }
 
@@ -108,7 +109,7 @@ func (s *Service) getApplication(w http.ResponseWriter, r *http.Request, c Calle
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, answerForOwner(a, ""))
+	web.JSON(w, http.StatusOK, answerForOwner(a, ""))
 	return nil
 }
 
@@ -133,7 +134,7 @@ func (s *Service) patchApplication(w http.ResponseWriter, r *http.Request, c Cal
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, answerForOwner(changed.Application, changed.Secret.Reveal()))
+	web.JSON(w, http.StatusOK, answerForOwner(changed.Application, changed.Secret.Reveal()))
 	return nil
 }
 
@@ -159,7 +160,7 @@ func (s *Service) postSecret(w http.ResponseWriter, r *http.Request, c Caller) e
 	default:
 		answer.OldSecret = "stopped working at " + s.now().UTC().Format(time.RFC3339)
 	}
-	writeJSON(w, http.StatusOK, answer)
+	web.JSON(w, http.StatusOK, answer)
 	return nil
 }
 
@@ -181,7 +182,7 @@ func (s *Service) listAudits(w http.ResponseWriter, r *http.Request, c Caller) e
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"audits": append([]registry.Audit{}, all...), "next": next})
+	web.JSON(w, http.StatusOK, map[string]any{"audits": append([]registry.Audit{}, all...), "next": next})
 	return nil
 }
 
@@ -194,7 +195,7 @@ func (s *Service) postContract(w http.ResponseWriter, r *http.Request, c Caller)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusCreated, answerForContract(contract))
+	web.JSON(w, http.StatusCreated, answerForContract(contract))
 	return nil
 }
 
@@ -207,7 +208,7 @@ func (s *Service) listContracts(w http.ResponseWriter, r *http.Request, c Caller
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"contracts": answerForContracts(all), "next": next})
+	web.JSON(w, http.StatusOK, map[string]any{"contracts": answerForContracts(all), "next": next})
 	return nil
 }
 
@@ -243,7 +244,7 @@ func (s *Service) listAPIs(w http.ResponseWriter, _ *http.Request, _ Caller) err
 	for n, a := range s.APIs {
 		all[n] = a.answer()
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"apis": all})
+	web.JSON(w, http.StatusOK, map[string]any{"apis": all})
 	return nil
 }
 
@@ -252,7 +253,7 @@ func (s *Service) getAPI(w http.ResponseWriter, r *http.Request, _ Caller) error
 	if !ok {
 		return noAPI()
 	}
-	writeJSON(w, http.StatusOK, a.answer())
+	web.JSON(w, http.StatusOK, a.answer())
 	return nil
 }
 
@@ -265,7 +266,7 @@ func (s *Service) listRequests(w http.ResponseWriter, r *http.Request, c Caller)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"contracts": answerForContracts(all), "next": next})
+	web.JSON(w, http.StatusOK, map[string]any{"contracts": answerForContracts(all), "next": next})
 	return nil
 }
 
@@ -290,6 +291,6 @@ func (s *Service) patchRequest(w http.ResponseWriter, r *http.Request, c Caller)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, answerForContract(contract))
+	web.JSON(w, http.StatusOK, answerForContract(contract))
 	return nil
 }

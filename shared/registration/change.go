@@ -61,7 +61,7 @@ func (s *Service) update(ctx context.Context, who string, a registry.Application
 	if err != nil {
 		return Changed{}, err
 	}
-	if err := s.checkScope(a.Provider, m.Scope); err != nil {
+	if err := s.checkMetadata(ctx, a.Provider, m); err != nil {
 		return Changed{}, err
 	}
 	p, err := s.upstream(a)
@@ -72,6 +72,7 @@ func (s *Service) update(ctx context.Context, who string, a registry.Application
 		return Changed{}, fromProvider(provider.ErrUnsupported)
 	}
 	m.apply(&a)
+	a.Callback = s.callback(ctx, a.GrantTypes)
 	i, err := s.begin(ctx, registry.Update, a)
 	if err != nil {
 		return Changed{}, err
@@ -170,8 +171,13 @@ func (s *Service) RotateSecret(ctx context.Context, c Caller, id string) (Change
 		// Whatever happened, rotating again puts it right.
 		return Changed{}, s.undone(ctx, i, registry.Claim{}, fromProvider(err))
 	}
+	before := a.SecretHMAC
 	if err := s.learn(ctx, &a, rotated.Client); err != nil {
 		return Changed{}, s.undone(ctx, i, registry.Claim{}, fromKeys(err))
+	}
+	a.PreviousSecretHMAC, a.PreviousSecretExpires = "", time.Time{}
+	if p.Capabilities().TwoSecrets || !rotated.OldValidUntil.IsZero() {
+		a.PreviousSecretHMAC, a.PreviousSecretExpires = before, rotated.OldValidUntil
 	}
 	i.Application = a
 	err = s.complete(ctx, registry.Completion{
@@ -221,8 +227,9 @@ func (s *Service) RetireSecret(ctx context.Context, c Caller, id string) error {
 	if err != nil {
 		return s.undone(ctx, i, registry.Claim{}, fromProvider(err))
 	}
+	i.Application.PreviousSecretHMAC, i.Application.PreviousSecretExpires = "", time.Time{}
 	err = s.complete(ctx, registry.Completion{
-		Intent: i, Outcome: registry.Undone, Audits: []registry.Audit{audit(c.Subject, "application.previous_secret_ended", a)},
+		Intent: i, Outcome: registry.Done, Audits: []registry.Audit{audit(c.Subject, "application.previous_secret_ended", a)},
 	})
 	return fromStore(err)
 }

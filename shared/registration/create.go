@@ -51,13 +51,18 @@ func (s *Service) Register(ctx context.Context, c Caller, r Request) (Registered
 // its registration access token (RFC 7591). With keys the caller's idempotency
 // keys are told from those of others.
 func (s *Service) RegisterDynamic(ctx context.Context, m Metadata, keys, key string) (Registered, error) {
-	r := Request{Provider: s.Dynamic.Provider, Metadata: m, Key: key}
+	return s.register(ctx, s.dynamic(plan{Request: Request{Metadata: m, Key: key}, keys: "dynamic " + keys}))
+}
+
+// dynamic fills in what every client gets that registers itself.
+func (s *Service) dynamic(r plan) plan {
+	r.kind, r.who, r.Provider = registry.Dynamic, "dynamic registration", s.Dynamic.Provider
 	for _, a := range s.APIs {
-		if len(r.Access) < maxAccess && a.wantedBy(r) {
+		if len(r.Access) < maxAccess && a.wantedBy(r.Request) {
 			r.Access = append(r.Access, Access{API: a.Name, Tier: a.firstTier(), Reason: "registered dynamically"})
 		}
 	}
-	return s.register(ctx, plan{Request: r, kind: registry.Dynamic, who: "dynamic registration", keys: "dynamic " + keys})
+	return r
 }
 
 // plan is a request and all that is known of it before anything is done.
@@ -68,6 +73,7 @@ type plan struct {
 	owner string
 	who   string // for the audit
 	keys  string // whose idempotency keys
+	alias string // the URL by which the client calls itself; "": none
 	tiers []Tier // of Access, one each
 }
 
@@ -83,7 +89,7 @@ func (s *Service) register(ctx context.Context, r plan) (Registered, error) {
 	if r.Metadata, err = r.Metadata.complete(r.kind); err != nil {
 		return Registered{}, err
 	}
-	if err := s.checkScope(r.Provider, r.Metadata.Scope); err != nil {
+	if err := s.checkMetadata(ctx, r.Provider, r.Metadata); err != nil {
 		return Registered{}, err
 	}
 	if err := s.checkAccess(r.Provider, r.Access); err != nil {
@@ -173,7 +179,9 @@ func (s *Service) inherit(ctx context.Context, claim registry.Claim) (bool, erro
 // create is intent, provider, record. Of the claim only marker, attempt and
 // lease are there when there is no idempotency key.
 func (s *Service) create(ctx context.Context, r plan, claim registry.Claim) (Registered, error) {
-	draft := registry.Application{ID: claim.Marker, Kind: r.kind, Provider: r.Provider, Owner: r.owner}
+	draft := registry.Application{
+		ID: claim.Marker, Kind: r.kind, Provider: r.Provider, Owner: r.owner, Alias: r.alias, Callback: s.callback(ctx, r.Metadata.GrantTypes),
+	}
 	r.Metadata.apply(&draft)
 	i, err := s.Store.Begin(ctx, registry.Intent{
 		Marker: claim.Marker, Operation: registry.Create, Application: draft,
@@ -224,7 +232,7 @@ func (s *Service) created(ctx context.Context, r plan, i registry.Intent, claim 
 	if !hasSecret(a.AuthMethod) {
 		done.Secret, a.SecretHMAC = secret.Value{}, "" // some providers give one nevertheless
 	}
-	if a.Kind == registry.Dynamic {
+	if a.Kind == registry.Dynamic && a.Alias == "" { // whose metadata are elsewhere
 		token := rand.Text()
 		mark, err := s.Box.Mark(ctx, registrationTokenMark, token)
 		if err != nil {

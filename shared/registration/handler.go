@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"gatehouse/shared/oauth"
 	"gatehouse/shared/registry"
 	"gatehouse/shared/strictjson"
+	"gatehouse/shared/web"
 )
 
 // maxBody is the most bytes of a request's body.
@@ -34,35 +34,17 @@ type signedIn func(http.ResponseWriter, *http.Request, Caller) error
 // believes what the authorizer of the API told about the caller, and nothing
 // else.
 func (s *Service) Handler() http.Handler {
-	mux := http.NewServeMux()
-	methods := map[string][]string{} // by path
-	for pattern, handler := range s.routes() {
-		mux.Handle(pattern, handler)
-		method, at, _ := strings.Cut(pattern, " ")
-		methods[at] = append(methods[at], method)
-		if method == http.MethodGet {
-			methods[at] = append(methods[at], http.MethodHead) // as the mux takes it
-		}
-	}
-	for at, known := range methods {
-		mux.Handle(at, elsewhere(wrongMethod(known)))
-	}
-	nowhere := elsewhere(noPath)
-	mux.Handle("/", nowhere)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if at := r.URL.EscapedPath(); path.Clean(at) != at {
-			nowhere.ServeHTTP(w, r) // the mux would redirect, without the stage that API Gateway has cut off
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+	return web.FromAnyOrigin(s.routes().Handler(elsewhere))
 }
 
-// routes returns what answers each pattern of [http.ServeMux].
-func (s *Service) routes() map[string]http.Handler {
-	routes := map[string]http.Handler{"GET /openapi.json": answered(s.getOpenAPI, writeProblem)}
+// atRegister reports whether a path is of RFC 7591.
+func atRegister(path string) bool {
+	return path == "/register" || strings.HasPrefix(path, "/register/")
+}
+
+// routes returns what answers each request.
+func (s *Service) routes() web.Routes {
+	routes := web.Routes{"GET /openapi.json": answered(s.getOpenAPI, writeProblem)}
 	for pattern, serve := range map[string]endpoint{
 		"POST /register":               s.postRegister,
 		"GET /register/{client_id}":    s.getRegister,
@@ -104,33 +86,16 @@ func (s *Service) routes() map[string]http.Handler {
 }
 
 // elsewhere refuses what no route is for, at /register in the form of RFC 7591.
-func elsewhere(refuse endpoint) http.Handler {
-	problem, client := answered(refuse, writeProblem), answered(refuse, writeRFC7591)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/register" || strings.HasPrefix(r.URL.Path, "/register/") {
-			client.ServeHTTP(w, r)
-			return
-		}
-		problem.ServeHTTP(w, r)
-	})
-}
-
-func noPath(http.ResponseWriter, *http.Request) error {
-	return &RefusalError{
-		Status: http.StatusNotFound, Code: oauth.InvalidRequest, Detail: "there is nothing at this path; GET /openapi.json tells what there is",
+func elsewhere(w http.ResponseWriter, r *http.Request, status int, known string) {
+	refusal := &RefusalError{Status: status, Code: oauth.InvalidRequest, Detail: "there is nothing at this path; GET /openapi.json tells what there is"}
+	if status == http.StatusMethodNotAllowed {
+		refusal.Detail = "this path does not know the method; it knows " + known
 	}
-}
-
-// wrongMethod answers as RFC 9110 section 15.5.6 wants it.
-func wrongMethod(known []string) endpoint {
-	slices.Sort(known)
-	allow := strings.Join(known, ", ")
-	return func(w http.ResponseWriter, _ *http.Request) error {
-		w.Header().Set("Allow", allow)
-		return &RefusalError{
-			Status: http.StatusMethodNotAllowed, Code: oauth.InvalidRequest, Detail: "this path does not know the method; it knows " + allow,
-		}
+	write := writeProblem
+	if atRegister(r.URL.Path) {
+		write = writeRFC7591
 	}
+	answered(func(http.ResponseWriter, *http.Request) error { return refusal }, write).ServeHTTP(w, r)
 }
 
 // answered sends what serve returns: a refusal as it is, anything else as a
@@ -172,7 +137,7 @@ func (e *RefusalError) sentence() string {
 // writeProblem is RFC 9457.
 func writeProblem(w http.ResponseWriter, e *RefusalError) {
 	w.Header().Set("Content-Type", "application/problem+json")
-	writeJSON(w, e.Status, struct {
+	web.JSON(w, e.Status, struct {
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail"`

@@ -13,6 +13,7 @@ import (
 	"gatehouse/shared/apigw"
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registry"
+	"gatehouse/shared/web"
 )
 
 // healthLife is how long what was found out about the providers is told again.
@@ -132,6 +133,6 @@ func (s *Service) listProviders(w http.ResponseWriter, r *http.Request, c Caller
 			all[n].Health[check] = healthAnswer{Status: word, LastOK: h.LastOK[check], Advice: advice(check, word)}
 		}
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"providers": all})
+	web.JSON(w, http.StatusOK, map[string]any{"providers": all})
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/shared/registry"
+	"gatehouse/shared/web"
 )
 
 // This file lets administrators see operations that stopped half-way, and end
@@ -90,7 +91,7 @@ func (s *Service) listIntents(w http.ResponseWriter, r *http.Request, c Caller) 
 			ClientID: i.Application.ClientID, Name: clientName(i.Application), Created: i.Created,
 		}
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"intents": answers, "next": next})
+	web.JSON(w, http.StatusOK, map[string]any{"intents": answers, "next": next})
 	return nil
 }
 

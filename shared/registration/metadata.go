@@ -2,6 +2,7 @@ package registration
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/netip"
@@ -14,18 +15,6 @@ import (
 	"gatehouse/shared/oauth"
 	"gatehouse/shared/registry"
 	"gatehouse/shared/strictjson"
-)
-
-// Grant types and authentication methods.
-const (
-	authorizationCode = "authorization_code"
-	clientCredentials = "client_credentials"
-	refreshToken      = "refresh_token"
-
-	secretBasic   = "client_secret_basic"
-	secretPost    = "client_secret_post"
-	privateKeyJWT = "private_key_jwt"
-	publicClient  = "none"
 )
 
 // Limits of metadata.
@@ -141,10 +130,10 @@ func (m Metadata) complete(kind registry.Kind) (Metadata, error) {
 		m.Name = "Unnamed client"
 	}
 	if m.GrantTypes == nil {
-		m.GrantTypes = []string{authorizationCode}
+		m.GrantTypes = []string{oauth.AuthorizationCode}
 	}
 	if m.AuthMethod == "" {
-		m.AuthMethod = secretBasic
+		m.AuthMethod = oauth.SecretBasic
 	}
 	if m.RedirectURIs == nil {
 		m.RedirectURIs = []string{}
@@ -191,7 +180,7 @@ func hidden(r rune) bool {
 }
 
 func (m Metadata) checkGrants(kind registry.Kind) error {
-	allowed := []string{authorizationCode, refreshToken, clientCredentials}
+	allowed := []string{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials}
 	if kind == registry.Dynamic {
 		allowed = allowed[:2] // nobody vouches for it: a user must
 	}
@@ -200,16 +189,16 @@ func (m Metadata) checkGrants(kind registry.Kind) error {
 			return invalid("grant_types", "can have %s only", strings.Join(allowed, ", "))
 		}
 	}
-	code := slices.Contains(m.GrantTypes, authorizationCode)
+	code := slices.Contains(m.GrantTypes, oauth.AuthorizationCode)
 	switch {
-	case !slices.Contains([]string{secretBasic, secretPost, privateKeyJWT, publicClient}, m.AuthMethod):
-		return invalid("token_endpoint_auth_method", "must be %s, %s, %s or %s", secretBasic, secretPost, privateKeyJWT, publicClient)
+	case !slices.Contains([]string{oauth.SecretBasic, oauth.SecretPost, oauth.PrivateKeyJWT, oauth.PublicClient}, m.AuthMethod):
+		return invalid("token_endpoint_auth_method", "must be %s, %s, %s or %s", oauth.SecretBasic, oauth.SecretPost, oauth.PrivateKeyJWT, oauth.PublicClient)
 	case len(m.GrantTypes) == 0 || len(slices.Compact(slices.Sorted(slices.Values(m.GrantTypes)))) != len(m.GrantTypes):
 		return invalid("grant_types", "is empty or repeats itself; name each once")
-	case slices.Contains(m.GrantTypes, refreshToken) && !code:
+	case slices.Contains(m.GrantTypes, oauth.RefreshToken) && !code:
 		return invalid("grant_types", "has refresh_token without authorization_code; add it or leave refresh_token out")
-	case slices.Contains(m.GrantTypes, clientCredentials) && m.AuthMethod == publicClient:
-		return invalid("token_endpoint_auth_method", "is none, but client_credentials needs a secret; use %s", secretBasic)
+	case slices.Contains(m.GrantTypes, oauth.ClientCredentials) && m.AuthMethod == oauth.PublicClient:
+		return invalid("token_endpoint_auth_method", "is none, but client_credentials needs a secret; use %s", oauth.SecretBasic)
 	case code && len(m.RedirectURIs) == 0:
 		return invalid("redirect_uris", "is missing; authorization_code needs at least one")
 	}
@@ -224,29 +213,12 @@ func (m Metadata) checkRedirects() error {
 		if slices.Contains(m.RedirectURIs[:n], uri) {
 			return invalid("redirect_uris", "has an element twice; send it once")
 		}
-		if !m.redirectable(uri) {
+		if oauth.CheckRedirectURI(uri, m.AuthMethod == oauth.PublicClient) != nil {
 			return invalid("redirect_uris", "has an element that is not allowed; use an absolute https URI without fragment, user or wildcard, "+
 				"http for a loopback address, or, for a public client, a private scheme with a dot (RFC 8252)")
 		}
 	}
 	return nil
-}
-
-// redirectable reports whether a redirect may go to uri.
-func (m Metadata) redirectable(uri string) bool {
-	u, err := url.Parse(uri)
-	notASCII := func(r rune) bool { return r <= ' ' || r > '~' } // RFC 3986 section 2
-	if err != nil || len(uri) > maxURI || u.User != nil || strings.ContainsAny(uri, "#*\\") || strings.ContainsFunc(uri, notASCII) {
-		return false
-	}
-	switch host := u.Hostname(); u.Scheme {
-	case "https":
-		return host != ""
-	case "http":
-		return host == "127.0.0.1" || host == "::1" || host == "localhost"
-	default:
-		return m.AuthMethod == publicClient && strings.Contains(u.Scheme, ".")
-	}
 }
 
 // checkURI wants the page of a client that registered itself to be where its
@@ -271,17 +243,17 @@ func (m Metadata) checkURI(kind registry.Kind) error {
 
 // hasSecret reports whether a client that authenticates so has a secret.
 func hasSecret(authMethod string) bool {
-	return authMethod != publicClient && authMethod != privateKeyJWT
+	return authMethod != oauth.PublicClient && authMethod != oauth.PrivateKeyJWT
 }
 
 // checkKeys wants keys where they are used, and nowhere else.
 func (m Metadata) checkKeys(kind registry.Kind) error {
-	if m.AuthMethod != privateKeyJWT {
+	if m.AuthMethod != oauth.PrivateKeyJWT {
 		if m.JWKS != nil {
-			return invalid("jwks", "goes with token_endpoint_auth_method %s; leave one out", privateKeyJWT)
+			return invalid("jwks", "goes with token_endpoint_auth_method %s; leave one out", oauth.PrivateKeyJWT)
 		}
 		if m.JWKSURI != "" {
-			return invalid("jwks_uri", "goes with token_endpoint_auth_method %s; leave one out", privateKeyJWT)
+			return invalid("jwks_uri", "goes with token_endpoint_auth_method %s; leave one out", oauth.PrivateKeyJWT)
 		}
 		return nil
 	}
@@ -291,7 +263,7 @@ func (m Metadata) checkKeys(kind registry.Kind) error {
 	case m.JWKS != nil:
 		return nil
 	case m.JWKSURI == "":
-		return invalid("jwks", "is missing; %s needs the client's public keys", privateKeyJWT)
+		return invalid("jwks", "is missing; %s needs the client's public keys", oauth.PrivateKeyJWT)
 	case kind == registry.Dynamic:
 		// The provider would fetch from wherever a stranger says.
 		return invalid("jwks_uri", "is not taken from clients that register themselves; send jwks")
@@ -360,7 +332,7 @@ func readJWKS(d *strictjson.Decoder, into *json.RawMessage) error {
 // others.
 func (m *Metadata) completeResponses() error {
 	want := []string{}
-	if slices.Contains(m.GrantTypes, authorizationCode) {
+	if slices.Contains(m.GrantTypes, oauth.AuthorizationCode) {
 		want = append(want, "code")
 	}
 	if m.ResponseTypes != nil && !slices.Equal(m.ResponseTypes, want) {
@@ -370,15 +342,19 @@ func (m *Metadata) completeResponses() error {
 	return nil
 }
 
-// checkScope refuses scopes that no API of the provider knows.
-func (s *Service) checkScope(providerName, scope string) error {
+// checkMetadata refuses scopes that no API of the provider knows, and the
+// broker's redirect URI, which is no client's.
+func (s *Service) checkMetadata(ctx context.Context, providerName string, m Metadata) error {
+	if callback := s.callback(ctx, m.GrantTypes); callback != "" && slices.Contains(m.RedirectURIs, callback) {
+		return invalid("redirect_uris", "has the address where the provider sends people back to Gatehouse; leave it out")
+	}
 	known := []string{"openid", "profile", "email", "offline_access"}
 	for _, a := range s.APIs {
 		if slices.Contains(a.Providers, providerName) {
 			known = append(known, a.scopes()...)
 		}
 	}
-	for _, one := range oauth.SplitScope(scope) {
+	for _, one := range oauth.SplitScope(m.Scope) {
 		if !slices.Contains(known, one) {
 			return invalid("scope", "has one that no API of this provider knows; GET /apis lists them")
 		}

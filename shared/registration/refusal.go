@@ -6,19 +6,18 @@ import (
 	"net/http"
 	"time"
 
+	"gatehouse/shared/oauth"
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registry"
 	"gatehouse/shared/seal"
 )
 
-// Error codes of RFC 7591 section 3.2.2, and of RFC 6749 section 4.1.2.1 where
-// it has none that fits; and what to say with them.
+// Error codes of RFC 7591 section 3.2.2, beside those of RFC 6749 where it has
+// none that fits; and what to say with them.
 const (
 	invalidRedirectURI      = "invalid_redirect_uri"
 	invalidClientMetadata   = "invalid_client_metadata"
 	unapprovedSoftware      = "unapproved_software_statement"
-	temporarilyUnavailable  = "temporarily_unavailable"
-	serverError             = "server_error"
 	defaultRetry            = 5 * time.Second
 	uncertainRetry          = lease
 	unavailableAtTheMoment  = "the provider cannot be reached at the moment; nothing was changed; try again"
@@ -60,7 +59,7 @@ func invalid(field, detail string, values ...any) error {
 }
 
 func forbidden(detail string) error {
-	return &RefusalError{Status: http.StatusForbidden, Code: "access_denied", Detail: detail}
+	return &RefusalError{Status: http.StatusForbidden, Code: oauth.AccessDenied, Detail: detail}
 }
 
 func conflict(detail string) error {
@@ -76,7 +75,7 @@ func noApplication() error {
 // does at once.
 func later(after time.Duration, detail string, cause error) error {
 	return &RefusalError{
-		Status: http.StatusServiceUnavailable, Code: temporarilyUnavailable, Detail: detail, RetryAfter: max(after, time.Second), Cause: cause,
+		Status: http.StatusServiceUnavailable, Code: oauth.TemporarilyUnavailable, Detail: detail, RetryAfter: max(after, time.Second), Cause: cause,
 	}
 }
 
@@ -94,12 +93,12 @@ func fromStore(err error) error {
 		}
 	case errors.Is(err, registry.ErrInProgress):
 		return &RefusalError{
-			Status: http.StatusConflict, Code: temporarilyUnavailable, RetryAfter: defaultRetry,
+			Status: http.StatusConflict, Code: oauth.TemporarilyUnavailable, RetryAfter: defaultRetry,
 			Detail: "the same is being worked on; ask again in a moment", Cause: err,
 		}
 	case errors.Is(err, registry.ErrStale), errors.Is(err, registry.ErrConflict):
 		return &RefusalError{
-			Status: http.StatusConflict, Code: temporarilyUnavailable, RetryAfter: time.Second,
+			Status: http.StatusConflict, Code: oauth.TemporarilyUnavailable, RetryAfter: time.Second,
 			Detail: "it was changed at the same time; read it and try again", Cause: err,
 		}
 	case errors.Is(err, registry.ErrTransition):

@@ -19,13 +19,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"gatehouse/shared/apigw"
 	"gatehouse/shared/config"
+	"gatehouse/shared/oauth"
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registry"
 	"gatehouse/shared/seal"
@@ -45,6 +45,7 @@ const (
 type Service struct {
 	Store       *registry.Store
 	Box         *seal.Box // of answers, tokens and management data
+	Broker      *seal.Box // the broker's, by which it recognises client secrets; nil: there is no broker
 	Providers   []*provider.Provider
 	APIs        []API
 	PublicURL   string         // base of registration_client_uri, without a slash at its end; "": as the request came
@@ -58,13 +59,16 @@ type Service struct {
 }
 
 // New returns the service that cfg describes. Nothing is read or fetched yet.
-func New(cfg *config.Config, env provider.Environment, store *registry.Store, box *seal.Box) (*Service, error) {
+func New(cfg *config.Config, env provider.Environment, store *registry.Store) (*Service, error) {
 	if !cfg.Registers() {
 		return nil, errors.New("registration: it is not configured: set registration.keys in gatehouse.yaml")
 	}
 	s := &Service{
-		Store: store, Box: box, PublicURL: cfg.PublicURL, GroupsClaim: cfg.Registration.GroupsClaim,
-		Dynamic: cfg.Registration.Dynamic, Now: env.Now,
+		Store: store, Box: seal.New(secret.OpenKeys(cfg.Registration.Keys, env.Secrets)),
+		PublicURL: cfg.PublicURL, GroupsClaim: cfg.Registration.GroupsClaim, Dynamic: cfg.Registration.Dynamic, Now: env.Now,
+	}
+	if cfg.Brokers() {
+		s.Broker = seal.New(secret.OpenKeys(cfg.Broker.Keys, env.Secrets))
 	}
 	for _, c := range cfg.Providers {
 		p, err := provider.New(c, env)
@@ -171,7 +175,7 @@ func (s *Service) Check(ctx context.Context) error {
 	if s.Box == nil {
 		return errors.New("registration: there are no keys")
 	}
-	if err := s.Box.Check(ctx); err != nil {
+	if err := errors.Join(s.Box.Check(ctx), s.secrets().Check(ctx)); err != nil {
 		return fmt.Errorf("registration: %w", err)
 	}
 	if s.Dynamic.Provider != "" {
@@ -183,11 +187,20 @@ func (s *Service) Check(ctx context.Context) error {
 }
 
 // base is what stands before the paths of this API, as the sender of r knows it.
-func (s *Service) base(r *http.Request) string {
+func (s *Service) base(ctx context.Context) string {
 	if s.PublicURL != "" {
 		return s.PublicURL
 	}
-	return apigw.BaseURL(r)
+	return apigw.BaseURL(ctx)
+}
+
+// callback is the redirect URI of the broker, where the provider sends people
+// whom a client with these grant types has brought; "": nowhere.
+func (s *Service) callback(ctx context.Context, grants []string) string {
+	if s.Broker == nil || !slices.Contains(grants, oauth.AuthorizationCode) {
+		return ""
+	}
+	return s.base(ctx) + "/callback"
 }
 
 func (s *Service) now() time.Time {
@@ -262,14 +275,13 @@ const (
 	answerPurpose     = "registration answer"     // bound to the claim's key
 	initialPurpose    = "initial access token"
 
-	clientSecretMark      = "client secret"
 	registrationTokenMark = "registration access token"
 )
 
 // client is the application as its provider is told it.
 func (s *Service) client(ctx context.Context, a registry.Application) (provider.Client, error) {
 	c := provider.Client{
-		ClientID: a.ClientID, Name: clientName(a), ClientURI: a.URI, RedirectURIs: a.RedirectURIs, GrantTypes: a.GrantTypes,
+		ClientID: a.ClientID, Name: clientName(a), ClientURI: a.URI, RedirectURIs: redirectsAt(a), GrantTypes: a.GrantTypes,
 		ResponseTypes: a.ResponseTypes, TokenEndpointAuthMethod: a.AuthMethod, Scope: a.Scope, JWKSURI: a.JWKSURI, JWKS: a.JWKS,
 	}
 	if len(a.Management) > 0 {
@@ -282,12 +294,45 @@ func (s *Service) client(ctx context.Context, a registry.Application) (provider.
 	return c, nil
 }
 
+// redirectsAt returns the redirect URIs that the provider knows: those of the
+// client, which may speak to it without the broker, and the broker's. A client
+// that is known by the URL of its metadata is none to the provider.
+func redirectsAt(a registry.Application) []string {
+	switch {
+	case a.Callback == "":
+		return a.RedirectURIs
+	case a.Alias != "":
+		return []string{a.Callback}
+	default:
+		return append(slices.Clone(a.RedirectURIs), a.Callback)
+	}
+}
+
+// secrets is the box that client secrets are marked with: the broker's if there
+// is one, for it has to recognise them and opens nothing else.
+func (s *Service) secrets() *seal.Box {
+	if s.Broker != nil {
+		return s.Broker
+	}
+	return s.Box
+}
+
+// isSecret reports whether a text is the secret of a. One that was marked before
+// there was a broker is recognised, too.
+func (s *Service) isSecret(ctx context.Context, a registry.Application, text secret.Value) (bool, error) {
+	known, err := s.secrets().Recognises(ctx, a.SecretHMAC, registry.SecretMark, text)
+	if err != nil || known || s.Broker == nil {
+		return known, err
+	}
+	return s.Box.Recognises(ctx, a.SecretHMAC, registry.SecretMark, text)
+}
+
 // learn keeps in a what the provider gave for it. c's secret, if there is one,
 // is kept as a mark.
 func (s *Service) learn(ctx context.Context, a *registry.Application, c provider.Client) error {
 	a.ClientID = c.ClientID
 	if text := c.Secret.Reveal(); text != "" {
-		mark, err := s.Box.Mark(ctx, clientSecretMark, text)
+		mark, err := s.secrets().Mark(ctx, registry.SecretMark, text)
 		if err != nil {
 			return err
 		}

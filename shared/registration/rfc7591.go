@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 	"gatehouse/shared/strictjson"
+	"gatehouse/shared/web"
 )
 
 // This file is dynamic client registration (RFC 7591) and its management (RFC
@@ -36,11 +36,11 @@ func writeRFC7591(w http.ResponseWriter, e *RefusalError) {
 	case e.Status == http.StatusUnauthorized:
 		code = oauth.InvalidToken
 	case code == "" && e.Status >= http.StatusInternalServerError:
-		code = serverError
+		code = oauth.ServerError
 	case code == "":
 		code = invalidClientMetadata
 	}
-	writeJSON(w, e.Status, struct {
+	web.JSON(w, e.Status, struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}{code, e.sentence()})
@@ -50,7 +50,7 @@ func writeRFC7591(w http.ResponseWriter, e *RefusalError) {
 func (s *Service) answerForClient(r *http.Request, a registry.Application, secretText string, token secret.Value) clientAnswer {
 	answer := answerFor(a, secretText)
 	answer.RegistrationToken = token.Reveal()
-	answer.RegistrationURI = s.base(r) + "/register/" + url.PathEscape(a.ClientID)
+	answer.RegistrationURI = s.base(r.Context()) + "/register/" + url.PathEscape(a.ClientID)
 	return answer
 }
 
@@ -58,7 +58,14 @@ func (s *Service) postRegister(w http.ResponseWriter, r *http.Request) error {
 	if s.Dynamic.Provider == "" {
 		return forbidden("clients cannot register themselves here; a developer does it with POST /applications")
 	}
-	keys := address(r)
+	voucher, ok, err := s.voucher(r)
+	switch {
+	case err != nil:
+		return err
+	case ok:
+		return s.registerVouched(w, r, voucher)
+	}
+	keys := web.Address(r)
 	var initial *registry.Claim
 	if s.Dynamic.Open {
 		if err := s.spend(r.Context(), keys); err != nil {
@@ -79,22 +86,8 @@ func (s *Service) postRegister(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	}
-	writeJSON(w, http.StatusCreated, s.answerForClient(r, done.Application, done.Secret.Reveal(), done.RegistrationToken))
+	web.JSON(w, http.StatusCreated, s.answerForClient(r, done.Application, done.Secret.Reveal(), done.RegistrationToken))
 	return nil
-}
-
-// address is whom r comes from, as far as one customer of a network provider
-// can be told from the next: an IPv4 address, or the first half of an IPv6 one.
-func address(r *http.Request) string {
-	ip, err := netip.ParseAddr(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	ip = ip.Unmap().WithZone("")
-	if prefix, err := ip.Prefix(64); ip.Is6() && err == nil {
-		return prefix.String()
-	}
-	return ip.String()
 }
 
 // spend counts a registration that nobody vouches for.
@@ -108,7 +101,7 @@ func (s *Service) spend(ctx context.Context, from string) error {
 		if errors.Is(err, registry.ErrSpent) || errors.Is(err, registry.ErrInProgress) {
 			end := s.now().Truncate(window).Add(window)
 			return &RefusalError{
-				Status: http.StatusTooManyRequests, Code: temporarilyUnavailable, RetryAfter: end.Sub(s.now()), Cause: err,
+				Status: http.StatusTooManyRequests, Code: oauth.TemporarilyUnavailable, RetryAfter: end.Sub(s.now()), Cause: err,
 				Detail: "too many clients have registered themselves within the hour; try again later, or ask for an initial access token",
 			}
 		}
@@ -119,7 +112,8 @@ func (s *Service) spend(ctx context.Context, from string) error {
 	return nil
 }
 
-func (s *Service) registerFrom(r *http.Request, keys string) (Registered, error) {
+// readMetadata reads the metadata of a client that registers itself.
+func readMetadata(r *http.Request) (Metadata, error) {
 	var m Metadata
 	err := readBody(r, func(d *strictjson.Decoder, name string) error {
 		known, err := m.member(d, name)
@@ -128,6 +122,11 @@ func (s *Service) registerFrom(r *http.Request, keys string) (Registered, error)
 		}
 		return err
 	})
+	return m, err
+}
+
+func (s *Service) registerFrom(r *http.Request, keys string) (Registered, error) {
+	m, err := readMetadata(r)
 	if err != nil {
 		return Registered{}, err
 	}
@@ -177,7 +176,7 @@ func (s *Service) getRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, s.answerForClient(r, a, "", token))
+	web.JSON(w, http.StatusOK, s.answerForClient(r, a, "", token))
 	return nil
 }
 
@@ -211,7 +210,7 @@ func (s *Service) putRegister(w http.ResponseWriter, r *http.Request) error {
 		return invalid("client_id", "must be there and be that of the client")
 	}
 	if sent != "" {
-		current, err := s.Box.Recognises(r.Context(), a.SecretHMAC, clientSecretMark, secret.New(sent))
+		current, err := s.isSecret(r.Context(), a, secret.New(sent))
 		switch {
 		case err != nil:
 			return fromKeys(err)
@@ -223,7 +222,7 @@ func (s *Service) putRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return goneSince(err)
 	}
-	writeJSON(w, http.StatusOK, s.answerForClient(r, changed.Application, changed.Secret.Reveal(), token))
+	web.JSON(w, http.StatusOK, s.answerForClient(r, changed.Application, changed.Secret.Reveal(), token))
 	return nil
 }
 
@@ -332,6 +331,6 @@ func (s *Service) postInitialAccessToken(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusCreated, map[string]any{"initial_access_token": token.Reveal(), "expires": expires})
+	web.JSON(w, http.StatusCreated, map[string]any{"initial_access_token": token.Reveal(), "expires": expires})
 	return nil
 }

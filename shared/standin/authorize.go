@@ -79,8 +79,8 @@ func (s *Server) trust(r *http.Request, as *authServer) (authorization, error) {
 
 // check returns what is wrong with a request from a known client.
 func (a authorization) check() error {
-	for _, values := range a.params {
-		if len(values) > 1 {
+	for name, values := range a.params {
+		if len(values) > 1 && name != resource {
 			return refusal{reason: repeatedParameter}
 		}
 	}
@@ -151,6 +151,9 @@ func (s *Server) refusalParameters(err error) url.Values {
 func (*Server) sendBack(w http.ResponseWriter, r *http.Request, req authorization, answer url.Values) {
 	if state := req.params.Get("state"); state != "" {
 		answer.Set("state", state)
+	}
+	if req.as.sendsIssuer {
+		answer.Set("iss", req.as.issuer)
 	}
 	separator := "?"
 	if strings.Contains(req.redirect, "?") {

@@ -7,6 +7,9 @@ import (
 	"net/url"
 )
 
+// resource is the one parameter that may be repeated (RFC 8707 section 2).
+const resource = "resource"
+
 // readForm returns the form in r's body. A parameter without a value counts as
 // absent (RFC 6749 section 3.2), a repeated one is refused.
 func readForm(r *http.Request) (url.Values, error) {
@@ -27,7 +30,7 @@ func parseParameters(text string) (url.Values, error) {
 		return nil, refusal{reason: malformedBody}
 	}
 	for name, values := range form {
-		if len(values) > 1 {
+		if len(values) > 1 && name != resource {
 			return nil, refusal{reason: repeatedParameter}
 		}
 		if values[0] == "" {

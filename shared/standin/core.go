@@ -85,10 +85,13 @@ type AuthorizationServer struct {
 type authServer struct {
 	AuthorizationServer
 
-	issuer string
-	path   string // of its endpoints, such as "/oauth2/default"
-	org    bool   // the one of the organisation itself
-	lax    bool   // a request may name no scope, and gets none
+	issuer      string
+	path        string         // of its endpoints, such as "/oauth2/default"
+	org         bool           // the one of the organisation itself
+	lax         bool           // a request may name no scope, and gets none
+	sendsIssuer bool           // in its authorization responses (RFC 9207)
+	refreshes   bool           // without offline_access
+	header      map[string]any // of its access tokens, beside alg and kid
 }
 
 // userScopes are the scopes that speak of a person.

@@ -304,7 +304,7 @@ func (s *Server) accessToken(gr *grant, scopes []string) (string, error) {
 		}
 	}
 	if !gr.as.Opaque {
-		return s.keys.sign(claims, nil)
+		return s.keys.sign(claims, gr.as.header)
 	}
 	body, err := json.Marshal(claims)
 	if err != nil {

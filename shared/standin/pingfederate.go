@@ -48,6 +48,7 @@ func NewPingFederate(c PingFederate) (*Server, error) {
 	if err := errors.Join(problem, err); err != nil {
 		return nil, err
 	}
+	as.refreshes = true
 	d := dcr{
 		path: "/as/clients.oauth2", initial: c.InitialToken, closed: c.InitialToken == "",
 		grants: []string{AuthorizationCode, RefreshToken, ClientCredentials, "implicit"},

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -53,6 +54,7 @@ func NewRFC7591(c RFC7591) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	as.sendsIssuer = true
 	s.plainRoutes(as, plainPaths{
 		authorize: "/authorize", token: "/token", introspect: "/introspect", revoke: "/revoke", keys: "/jwks", register: d.path,
 	})
@@ -114,7 +116,10 @@ func (s *Server) plainRoutes(as *authServer, p plainPaths) {
 		"code_challenge_methods_supported":      []string{"S256"},
 		"token_endpoint_auth_methods_supported": []string{Basic, Post, Public},
 		"subject_types_supported":               []string{"public"},
-		"scopes_supported":                      as.Scopes,
+		"scopes_supported":                      append(slices.Clone(as.Scopes), "offline_access"),
+	}
+	if as.sendsIssuer {
+		document["authorization_response_iss_parameter_supported"] = true
 	}
 	if p.edit != nil {
 		p.edit(document)
@@ -236,6 +241,7 @@ func NewKeycloak(c Keycloak) (*Server, error) {
 	if err := errors.Join(problem, err); err != nil {
 		return nil, err
 	}
+	as.sendsIssuer, as.refreshes = true, true
 	connect := path + "/protocol/openid-connect"
 	d := dcr{
 		path: path + "/clients-registrations/openid-connect", initial: c.InitialToken, closed: c.InitialToken == "", knownScopes: as.Scopes,
@@ -254,10 +260,14 @@ func NewKeycloak(c Keycloak) (*Server, error) {
 type keycloak struct{ plain }
 
 func (k keycloak) words(err error) wording {
-	if r := asRefusal(err); r.reason == noClient {
+	switch r := asRefusal(err); r.reason {
+	case noClient:
 		return wording{status: http.StatusNotFound, code: "invalid_request", text: "Client not found"}
+	case wrongSecret:
+		return wording{status: http.StatusUnauthorized, code: "unauthorized_client", text: "Invalid client or Invalid client credentials"}
+	default:
+		return k.plain.words(err)
 	}
-	return k.plain.words(err)
 }
 
 func (k keycloak) refuse(w http.ResponseWriter, err error) { answerOAuth(w, k.words(err)) }

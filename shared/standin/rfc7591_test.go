@@ -2,10 +2,8 @@ package standin_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -192,61 +190,6 @@ func TestPingFederateManagementService(t *testing.T) {
 		}
 		if row.name == "read" && !strings.Contains(r.body, `"redirectUris":"https://a.example/cb"`) {
 			t.Errorf("a list of one is not a string: %s", r.body)
-		}
-	}
-}
-
-func TestOpenAMHasItsOwnWays(t *testing.T) {
-	t.Parallel()
-	s := serve(t, func(url string) (*standin.Server, error) {
-		return standin.NewOpenAM(standin.OpenAM{
-			URL: url, User: "amadmin", Password: "p", Keys: keys()[:1],
-			Clients: []standin.Client{
-				{ID: "a", Secret: "s", GrantTypes: []string{standin.ClientCredentials}},
-				{ID: "b", Secret: "s", GrantTypes: []string{standin.ClientCredentials}},
-			},
-		})
-	})
-	document := s.send(t, "GET", "/openam/oauth2/.well-known/openid-configuration", "").object(t)
-	if _, ok := document["introspection_endpoint"]; ok || document["revocation_endpoint"] != s.url+"/openam/oauth2/revoke" {
-		t.Errorf("got %v", document)
-	}
-	const own, another = "Basic YTpz", "Basic Yjpz"
-	token := s.send(t, "POST", "/openam/oauth2/access_token", "grant_type=client_credentials&scope=orders:read", "Authorization", own).text(t, "access_token")
-	if strings.Contains(token, ".") {
-		t.Errorf("not opaque: %s", token)
-	}
-	for who, want := range map[string]any{own: true, another: false} {
-		r := s.send(t, "POST", "/openam/oauth2/introspect", url.Values{"token": {token}}.Encode(), "Authorization", who)
-		if r.object(t)["active"] != want {
-			t.Errorf("introspection by %s: got %s", who, r.body)
-		}
-	}
-	if r := s.send(t, "GET", "/openam/oauth2/tokeninfo?access_token="+token, ""); r.status != 200 || fmt.Sprint(r.object(t)["scope"]) != "[orders:read]" {
-		t.Errorf("tokeninfo: got %d %s", r.status, r.body)
-	}
-	const register = "/openam/oauth2/connect/register"
-	if r := s.send(t, "POST", register, webClient); r.status != 401 {
-		t.Errorf("registration without a token: got %d", r.status)
-	}
-	if r := s.send(t, "POST", register, `{"jwks":{}}`, "Authorization", "Bearer "+token); r.status != 400 {
-		t.Errorf("jwks as an object: got %d", r.status)
-	}
-	made := s.send(t, "POST", register, `{"client_id":"c","client_name":"C","scope":"ignored","scopes":["orders:read"]}`, "Authorization", "Bearer "+token)
-	if made.status != 201 || made.text(t, "registration_access_token") != token || fmt.Sprint(made.object(t)["scopes"]) != "[orders:read]" {
-		t.Errorf("got %d %s", made.status, made.body)
-	}
-	if r := s.send(t, "PUT", register+"?client_id=c", `{}`, "Authorization", "Bearer "+token); r.status != 405 {
-		t.Errorf("PUT: got %d", r.status)
-	}
-	const agent = "/openam/json/realms/root/realm-config/agents/OAuth2Client/c"
-	if r := s.send(t, "DELETE", agent, ""); r.status != 401 {
-		t.Errorf("without a session: got %d", r.status)
-	}
-	session := s.send(t, "POST", "/openam/json/authenticate", "{}", "X-OpenAM-Username", "amadmin", "X-OpenAM-Password", "p").text(t, "tokenId")
-	for _, want := range []int{200, 404} {
-		if r := s.send(t, "DELETE", agent, "", "iPlanetDirectoryPro", session); r.status != want {
-			t.Errorf("got %d, want %d", r.status, want)
 		}
 	}
 }

@@ -122,7 +122,8 @@ func (s *Server) refresh(form url.Values, c Client, as *authServer) (tokenAnswer
 }
 
 // issue answers with the tokens of gr: an access token, a refresh token when
-// the user allowed offline access, an ID token when they signed in to OpenID.
+// the user allowed offline access or the server does not ask for that, an ID token
+// when they signed in to OpenID.
 func (s *Server) issue(gr *grant, scopes []string) (tokenAnswer, error) {
 	access, err := s.accessToken(gr, scopes)
 	if err != nil {
@@ -137,7 +138,7 @@ func (s *Server) issue(gr *grant, scopes []string) (tokenAnswer, error) {
 	if gr.user == nil {
 		return answer, nil
 	}
-	if slices.Contains(gr.scopes, "offline_access") && gr.client.may(RefreshToken) {
+	if (gr.as.refreshes || slices.Contains(gr.scopes, "offline_access")) && gr.client.may(RefreshToken) {
 		answer.RefreshToken = s.grants.addRefresh(gr, s.now())
 	}
 	if slices.Contains(scopes, "openid") {

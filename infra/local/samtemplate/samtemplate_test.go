@@ -39,7 +39,10 @@ func TestTheTemplateOfThisRepository(t *testing.T) {
 		"OIDC_AUDIENCE":                    "api://default",
 		"PROVIDER_SECRET":                  "",
 		"ADMIN_SECRET":                     "",
+		"SIGN_IN_GROUP":                    "",
+		"ORDERS_RESOURCE":                  "",
 		"REGISTRATION_KEYS":                "RegistrationKeys",
+		"BROKER_KEYS":                      "BrokerKeys",
 		"REGISTRY_TABLE":                   "RegistryTable",
 		"PUBLIC_URL":                       "",
 		"AUTHORIZER_CACHE_SECONDS":         "90",
@@ -51,7 +54,7 @@ func TestTheTemplateOfThisRepository(t *testing.T) {
 	}
 	functions := map[string]samtemplate.Function{
 		"AuthorizerFunction": function(5*time.Second, 256), "RegistrationFunction": function(29*time.Second, 256),
-		"ReconcilerFunction": function(2*time.Minute, 256), "DemoApiFunction": function(5*time.Second, 128),
+		"BrokerFunction": function(29*time.Second, 256), "ReconcilerFunction": function(2*time.Minute, 256), "DemoApiFunction": function(5*time.Second, 128),
 	}
 	if diff := cmp.Diff(functions, tpl.Functions); diff != "" {
 		t.Errorf("functions, -want +got:\n%s", diff)

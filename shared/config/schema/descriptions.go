@@ -28,6 +28,10 @@ var descriptions = map[string]string{
 	"providers.endpoints.jwks":          "Where the provider publishes its keys.",
 	"providers.endpoints.introspection": "Where the provider introspects tokens (RFC 7662).",
 	"providers.endpoints.registration":  "Where the provider registers clients (RFC 7591); under /pf-ws/ it is PingFederate's client management service.",
+	"providers.endpoints.authorization": "Where the provider signs people in (RFC 6749).",
+	"providers.endpoints.token":         "Where the provider gives out tokens (RFC 6749).",
+	"providers.endpoints.revocation":    "Where the provider revokes tokens (RFC 7009).",
+	"providers.resource":                "What becomes of the resource that a client names (RFC 8707) when the broker asks the provider: pass it, drop it, or send it as audience. Default by type: rfc7591 and pingfederate pass; the others drop.",
 	"providers.keysFile":                "A JWK set packed with the function: used until the first fetch.",
 	"providers.keysOnly":                "Use the keys of keysFile and never fetch any.",
 	"providers.maxLifetime":             "Refuse tokens that live longer, 1m to 876000h.",
@@ -46,6 +50,7 @@ var descriptions = map[string]string{
 	"apis.httpAnswer":          "What an HTTP API with payload format 2.0 expects: simple if it was attached with simple responses.",
 	"apis.contract":            "required: the token's client must have an approved contract with the API. none: any client whose tokens the API accepts.",
 	"apis.resource":            "What clients call the API (RFC 8707): a URL.",
+	"apis.introspectedBy":      "The client_ids of those that may ask the broker about tokens of the API's clients (RFC 7662): backends that check for themselves.",
 	"apis.owners":              "Who decides about access: subjects of tokens, or group: and a group. Administrators do, too.",
 	"apis.tiers":               "The terms of access. Who names none asks for the first; without any, an owner decides on every request.",
 	"apis.tiers.name":          "What requests call the tier: letters, digits, '-', '_' and '.'.",
@@ -70,4 +75,9 @@ var descriptions = map[string]string{
 	"registration.dynamic.perHour":    "How many may register in an hour when it is open.",
 	"registration.dynamic.perAddress": "How many of them from one address.",
 	"registration.dynamic.unusedLife": "How long a client lives that is not used and has no approved contract, 1h to 87600h.",
+
+	"broker":                        "How Gatehouse is an authorization server in front of the providers.",
+	"broker.keys":                   "ARN or name of the secret {\"current\", \"previous\"} that seals codes and refresh tokens, another than registration.keys; on a laptop file: and a path. Empty: there is no broker.",
+	"broker.clientMetadata":         "Let in clients whose client_id is the URL of their metadata (Client ID Metadata Documents); they are registered at registration.dynamic.provider.",
+	"broker.cacheClientCredentials": "How long a token that a client got for itself is given to it again, 1s to 5m. Default: never.",
 }
