@@ -76,7 +76,7 @@ func (s *Server) registerDocument(r *http.Request, issuer string, d clientdoc.Do
 	}
 	_ = answer.Body.Close()
 	switch answer.StatusCode {
-	case http.StatusCreated:
+	case http.StatusNoContent:
 		return nil
 	case http.StatusConflict:
 		return s.registeredByOthers(ctx, d.ClientID)

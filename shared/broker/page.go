@@ -84,6 +84,7 @@ func show(w http.ResponseWriter, status int, title string, body func(*page)) {
 // showRefusal shows a person what a client cannot, or should not, be told by a
 // redirect. back leads to the client if the person wants that; "": it does not.
 func showRefusal(w http.ResponseWriter, e *oauth.Error, text, back string) {
+	sayWhen(w, e)
 	show(w, e.StatusCode(), "This sign-in cannot go on", func(p *page) {
 		p.write("  <p>%s</p>\n", text)
 		if back != "" {
