@@ -62,7 +62,7 @@ cover: ## coverage by package, and coverage.html
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./...
 	$(GO) tool cover -html=coverage.out -o coverage.html
 
-bench: ## time and allocations as ratios of bare crypto in the same run
+bench: ## decisions as ratios of bare crypto, what the broker adds, in one run
 	@$(GO) run ./infra/bench -count $(BENCHCOUNT)
 
 FUNCTIONS := Authorizer Registration Broker Reconciler DemoApi Mcp
