@@ -119,8 +119,8 @@ func parseHeader(d *strictjson.Decoder, text []byte) (header, error) {
 		case "zip": // RFC 7516: a JWE's
 			return notCompressed(d)
 		case "crit", // RFC 7515 §4.1.11: we understand no extension
-			"b64", // RFC 7797 §7: not in a JWT
-			"enc", // RFC 7516: a JWE's
+			"b64",                      // RFC 7797 §7: not in a JWT
+			"enc",                      // RFC 7516: a JWE's
 			"jwk", "jku", "x5c", "x5u", // RFC 8725 §3.10: keys come from the issuer only
 			"cty": // RFC 7519 §5.2: a nested JWT
 			return ErrHeader
