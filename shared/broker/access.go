@@ -30,7 +30,7 @@ func (s *Server) access(ctx context.Context, c client, scope string, resources [
 	if err != nil {
 		return access{}, err
 	}
-	apis, err = s.withContract(ctx, c, apis, len(resources) > 0, where)
+	apis, err = s.withContract(ctx, c, apis, resources, where)
 	if err != nil {
 		return access{}, err
 	}
@@ -67,8 +67,8 @@ func (s *Server) targets(c client, resources []string) ([]API, error) {
 
 // withContract leaves out the APIs that the client has no approved contract
 // with. If they were asked for by name, that is a refusal.
-func (s *Server) withContract(ctx context.Context, c client, apis []API, named bool, where string) ([]API, error) {
-	find := s.contract
+func (s *Server) withContract(ctx context.Context, c client, apis []API, resources []string, where string) ([]API, error) {
+	find, named := s.contract, len(resources) > 0
 	if !named {
 		find = s.contracts()
 	}
@@ -133,24 +133,35 @@ func (s *Server) contracts() func(context.Context, client, API) (registry.Status
 
 // noContract says where to ask for access.
 func noContract(a API, status registry.Status, where string) error {
-	text := fmt.Sprintf("the application has no contract with %s; ask for one: POST %s/applications/{id}/contracts", a.Name, where)
+	var text string
 	switch status {
 	case registry.Pending:
 		text = fmt.Sprintf("the contract of the application with %s is not decided yet; its owners do: PATCH %s/apis/%[1]s/contracts/{client_id}", a.Name, where)
 	case registry.Rejected, registry.Revoked:
 		text = fmt.Sprintf("the contract of the application with %s is %s; ask the owners of the API, or see %s/applications/{id}/contracts", a.Name, status, where)
+	default:
+		text = fmt.Sprintf("the application has no contract with %s; ask for one: POST %s/applications/{id}/contracts", a.Name, where)
 	}
 	return oauth.Refuse(oauth.AccessDenied, text)
 }
 
 // personal are the scopes of OpenID Connect that clients ask for out of habit.
 // The broker does not speak it, so they are left out (RFC 6749 §3.3).
-var personal = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
+var personal = []string{"openid", "profile", "email", "address", "phone"}
 
-func withoutPersonal(scope string) []string {
+// scopesOf returns the scopes of APIs that are asked for; none if scope does not
+// say any. A client that wants nothing but to know the person gets nothing if
+// there is more to be had: without its scopes the request would be one for all.
+func scopesOf(scope string, may []string) ([]string, error) {
 	all := oauth.SplitScope(scope)
 	slices.Sort(all)
-	return slices.DeleteFunc(slices.Compact(all), func(one string) bool { return slices.Contains(personal, one) })
+	// Refresh tokens are for those who are registered for them.
+	all = slices.DeleteFunc(slices.Compact(all), func(one string) bool { return one == "offline_access" })
+	asked := slices.DeleteFunc(slices.Clone(all), func(one string) bool { return slices.Contains(personal, one) })
+	if len(asked) == 0 && len(all) > 0 && len(may) > 0 {
+		return nil, oauth.Refuse(oauth.InvalidScope, "scope names nothing but what OpenID Connect knows of a person, which is not to be had here; name scopes of APIs, or leave scope out")
+	}
+	return asked, nil
 }
 
 // grantable returns the scopes that a client gets: what it asks for, or, if it
@@ -167,7 +178,10 @@ func grantable(c client, apis []API, asked string) ([]string, error) {
 	}
 	slices.Sort(may)
 	may = slices.Compact(may)
-	wanted := withoutPersonal(asked)
+	wanted, err := scopesOf(asked, may)
+	if err != nil {
+		return nil, err
+	}
 	if len(wanted) == 0 {
 		return may, nil
 	}
@@ -193,7 +207,11 @@ func narrower(granted access, scope string, resources []string) (access, error) 
 			left.resources = append(left.resources, granted.resources[at])
 		}
 	}
-	if wanted := withoutPersonal(scope); len(wanted) > 0 {
+	wanted, err := scopesOf(scope, granted.scopes)
+	if err != nil {
+		return access{}, err
+	}
+	if len(wanted) > 0 {
 		for _, one := range wanted {
 			if !slices.Contains(granted.scopes, one) {
 				return access{}, oauth.Refuse(oauth.InvalidScope, "a scope was not granted; leave scope out, or authorize anew for it")

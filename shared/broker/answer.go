@@ -144,7 +144,8 @@ func fromGrant(refused *provider.GrantError, err error) error {
 		e.Description = "the provider's policy does not give the client a token; its administrator can"
 	case oauth.TemporarilyUnavailable:
 		return later(retry, "the provider cannot be reached at the moment; try again", err)
-	default:
+	default: // what it thinks of our request is not the client's fault
+		e.Code = oauth.UnauthorizedClient
 		e.Description = "the provider does not allow this to the client; its administrator can"
 	}
 	return e

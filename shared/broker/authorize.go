@@ -46,13 +46,13 @@ func (s *Server) getAuthorize(w http.ResponseWriter, r *http.Request) error {
 	}
 	f, err := s.flowOf(r.Context(), a, p)
 	if err != nil {
-		return s.toClient(w, r, a, err)
+		return toClient(w, r, a, err)
 	}
 	if a.Kind == registry.Dynamic {
 		return s.askPerson(w, r, a, f)
 	}
 	if err := s.toProvider(w, r, a.client, f); err != nil {
-		return s.toClient(w, r, a, err)
+		return toClient(w, r, a, err)
 	}
 	return nil
 }
@@ -140,14 +140,18 @@ func (s *Server) flowOf(ctx context.Context, a asked, p oauth.Parameters) (flow,
 // toClient sends a refusal to the client. Whether the browser should go there by
 // itself is for a person to decide if nobody vouches for the client (RFC 9700
 // §4.11.2).
-func (s *Server) toClient(w http.ResponseWriter, r *http.Request, a asked, err error) error {
+func toClient(w http.ResponseWriter, r *http.Request, a asked, err error) error {
 	e := refusalOf(r, err)
 	back := errorURL(a.redirect, a.state, a.issuer, e)
 	if a.Kind != registry.Dynamic {
 		redirect(w, back)
 		return nil
 	}
-	showRefusal(w, e, "The application has asked for something that it cannot have: "+e.Description+".", back)
+	text := "The application has asked for something that it cannot have: "
+	if e.StatusCode() >= http.StatusInternalServerError {
+		text = "You cannot sign in to the application at the moment: "
+	}
+	showRefusal(w, e, text+e.Description+".", back)
 	return nil
 }
 

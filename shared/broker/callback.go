@@ -50,7 +50,7 @@ func (s *Server) getCallback(w http.ResponseWriter, r *http.Request) error {
 
 // responseTo is what the client is told.
 func (s *Server) responseTo(r *http.Request, c client, f flow, p oauth.Parameters) (url.Values, error) {
-	if err := s.fromThisProvider(r, c, p.Get("iss")); err != nil {
+	if err := fromThisProvider(r, c, p.Get("iss")); err != nil {
 		return nil, err
 	}
 	if upstream := p.Get("error"); upstream != "" {
@@ -73,7 +73,7 @@ func (s *Server) responseTo(r *http.Request, c client, f flow, p oauth.Parameter
 
 // fromThisProvider refuses the answer of another provider than the person was
 // sent to (RFC 9207 §2.4): the callback is one for all.
-func (s *Server) fromThisProvider(r *http.Request, c client, iss string) error {
+func fromThisProvider(r *http.Request, c client, iss string) error {
 	if iss == c.upstream.Issuer.Issuer {
 		return nil
 	}

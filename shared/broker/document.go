@@ -34,14 +34,11 @@ func (s *Server) documented(r *http.Request, a asked, id, redirectURI string) (a
 		}
 	}
 	a.name, a.uris = d.Name, d.RedirectURIs
-	_, astray := a.withRedirect(redirectURI)
-	if a.id != "" || astray != nil {
-		return a, nil // it is there, or is refused without having been
+	if _, astray := a.withRedirect(redirectURI); a.id == "" && astray == nil { // else it is there, or is refused without having been
+		if err = s.registerDocument(r, a.issuer, d); err == nil {
+			a.client, err = s.application(ctx, id)
+		}
 	}
-	if err := s.registerDocument(r, a.issuer, d); err != nil {
-		return a, err
-	}
-	a.client, err = s.application(ctx, id)
 	return a, err
 }
 

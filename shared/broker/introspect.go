@@ -58,7 +58,7 @@ func (s *Server) activity(ctx context.Context, c client, raw string) (activity, 
 	if is, ok, err := s.refreshActivity(ctx, c, raw); ok || err != nil {
 		return is, err
 	}
-	facts, active, err := s.facts(ctx, s.askable(c), raw)
+	facts, active, err := factsOf(ctx, s.askable(c), raw)
 	if err != nil || !active {
 		return activity{}, err
 	}
@@ -108,12 +108,12 @@ func (s *Server) askable(c client) []*provider.Provider {
 	return slices.DeleteFunc(slices.Clone(s.Providers), func(p *provider.Provider) bool { return !slices.Contains(names, p.Name) })
 }
 
-// facts returns what an access token of one of the providers says, and whether
+// factsOf returns what an access token of one of the providers says, and whether
 // it is active.
-func (s *Server) facts(ctx context.Context, providers []*provider.Provider, raw string) (*token.Facts, bool, error) {
+func factsOf(ctx context.Context, providers []*provider.Provider, raw string) (*token.Facts, bool, error) {
 	unverified, notJWT := token.Parse(raw)
 	if oauth.CheckToken(raw) != nil || token.LooksLikeJWT(raw) && notJWT != nil {
-		return nil, false, nil
+		return nil, false, nil //nolint:nilerr // what is no token is not active, which is an answer (§2.2)
 	}
 	if notJWT != nil {
 		providers = theOneToAsk(providers)

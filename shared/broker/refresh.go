@@ -48,16 +48,23 @@ type refreshToken struct {
 	Generation int    `json:"n"`
 }
 
+// share is what a client wants of what it was granted.
+type share struct{ granted, wanted access }
+
 // keep records what the provider gave for a grant, and returns what the client
 // gets. If somebody has revoked the grant in the meantime, it gets nothing.
-func (s *Server) keep(ctx context.Context, c client, g registry.Grant, got provider.Tokens, granted, wanted access) (tokens, error) {
-	t := s.answer(got, wanted)
+func (s *Server) keep(ctx context.Context, c client, g registry.Grant, got provider.Tokens, of share) (tokens, error) {
+	t := s.answer(got, of.wanted)
 	k := kept{
 		Refresh: got.RefreshToken.Reveal(), Access: got.AccessToken.Reveal(), Expires: t.expires, Scope: t.scope,
-		Scopes: granted.scopes, Resources: granted.resources,
+		Scopes: of.granted.scopes, Resources: of.granted.resources,
 	}
-	g, err := s.saveGrant(ctx, g, k, c.may(oauth.RefreshToken))
-	if err == nil && k.Refresh != "" && c.may(oauth.RefreshToken) {
+	life := spentLife
+	if k.Refresh != "" && c.may(oauth.RefreshToken) {
+		life = refreshLife
+	}
+	g, err := s.saveGrant(ctx, g, k, life)
+	if err == nil && life == refreshLife {
 		t.refresh, err = s.seal(ctx, refreshPurpose, refreshToken{g.ID, g.Generation})
 	}
 	if err != nil {
@@ -68,7 +75,7 @@ func (s *Server) keep(ctx context.Context, c client, g registry.Grant, got provi
 }
 
 // saveGrant ends the exchange that g is in.
-func (s *Server) saveGrant(ctx context.Context, g registry.Grant, k kept, lasting bool) (registry.Grant, error) {
+func (s *Server) saveGrant(ctx context.Context, g registry.Grant, k kept, life time.Duration) (registry.Grant, error) {
 	text, err := json.Marshal(k)
 	if err != nil {
 		return g, fmt.Errorf("broker: grant: %w", err)
@@ -77,10 +84,7 @@ func (s *Server) saveGrant(ctx context.Context, g registry.Grant, k kept, lastin
 		return g, fromKeys(err)
 	}
 	g.Attempt, g.Lease, g.Rotated = "", time.Time{}, s.now()
-	g.Expires = g.Rotated.Add(spentLife)
-	if lasting && k.Refresh != "" {
-		g.Expires = g.Rotated.Add(refreshLife)
-	}
+	g.Expires = g.Rotated.Add(life)
 	saved, err := s.Store.UpdateGrant(ctx, g)
 	if errors.Is(err, registry.ErrStale) || errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrTransition) {
 		return g, errCode // revoked meanwhile
@@ -233,7 +237,7 @@ func (s *Server) rotate(r *http.Request, c client, g registry.Grant, form oauth.
 		got.RefreshToken = secret.New(k.Refresh) // RFC 6749 §6: it goes on
 	}
 	g.Generation++
-	return s.keep(ctx, c, g, got, granted, wanted)
+	return s.keep(ctx, c, g, got, share{granted, wanted})
 }
 
 // notRotated ends an exchange that led to nothing. What the provider has ended

@@ -36,7 +36,7 @@ func (s *Server) postRevoke(w http.ResponseWriter, r *http.Request) error {
 	case err == nil:
 		err = s.endGrant(r.Context(), c, t)
 	case errors.Is(err, errUnsealed):
-		err = s.endAccess(r.Context(), c, raw)
+		err = endAccess(r.Context(), c, raw)
 	}
 	if err != nil {
 		return err
@@ -71,11 +71,11 @@ func (s *Server) endGrant(ctx context.Context, c client, t refreshToken) error {
 
 // endAccess revokes an access token, if it is the client's. Whose it is only the
 // provider knows if it cannot be asked; then it decides, too.
-func (s *Server) endAccess(ctx context.Context, c client, raw string) error {
+func endAccess(ctx context.Context, c client, raw string) error {
 	if oauth.CheckToken(raw) != nil {
-		return nil // §2.2: invalid already
+		return nil //nolint:nilerr // invalid already, which is fine (§2.2)
 	}
-	facts, active, err := s.facts(ctx, []*provider.Provider{c.upstream}, raw)
+	facts, active, err := factsOf(ctx, []*provider.Provider{c.upstream}, raw)
 	known := c.upstream.Introspects() || token.LooksLikeJWT(raw)
 	switch {
 	case err != nil:

@@ -33,7 +33,7 @@ func (s *Server) writeTokens(w http.ResponseWriter, t tokens) {
 		TokenType    string `json:"token_type"`
 		ExpiresIn    int64  `json:"expires_in,omitempty"`
 		RefreshToken string `json:"refresh_token,omitempty"`
-		Scope        string `json:"scope"`
+		Scope        string `json:"scope,omitempty"`
 	}{AccessToken: t.access.Reveal(), TokenType: "Bearer", RefreshToken: t.refresh, Scope: t.scope}
 	if !t.expires.IsZero() {
 		answer.ExpiresIn = max(1, int64(t.expires.Sub(s.now()).Seconds()))
@@ -84,14 +84,23 @@ func (s *Server) exchange(ctx context.Context, c client, ask provider.TokenReque
 	if !got.ScopeTold {
 		got.Scope = wanted.scope()
 	}
-	if s.exceeds(wanted.scopes, got.Scope) {
-		s.revokeAt(ctx, c, kept{Refresh: got.RefreshToken.Reveal(), Access: got.AccessToken.Reveal()})
-		return provider.Tokens{}, &oauth.Error{
+	var refusal error
+	switch {
+	case s.exceeds(wanted.scopes, got.Scope):
+		refusal = &oauth.Error{
 			Code: oauth.InvalidScope, Description: "the provider gave the application more than it may have, which was taken back; an administrator finds the reason in the log",
 			Cause: errors.New("broker: the provider granted scopes that were not asked for; take them from the client's default scopes there"),
 		}
+	case len(wanted.scopes) > 0 && common(wanted.scopes, got.Scope) == "":
+		refusal = &oauth.Error{
+			Code: oauth.InvalidScope, Description: "the provider gave none of the scopes; an administrator finds the reason in the log",
+			Cause: errors.New("broker: the provider granted none of the scopes that were asked for; let the client and the person have them there"),
+		}
+	default:
+		return got, nil
 	}
-	return got, nil
+	s.revokeAt(ctx, c, kept{Refresh: got.RefreshToken.Reveal(), Access: got.AccessToken.Reveal()})
+	return provider.Tokens{}, refusal
 }
 
 // answer is what the client is told of tokens of the provider.
@@ -128,7 +137,7 @@ func (s *Server) redeem(r *http.Request, c client, form oauth.Parameters) (token
 	if err != nil {
 		return tokens{}, s.unspent(ctx, g, err)
 	}
-	return s.keep(ctx, c, g, got, wanted, wanted)
+	return s.keep(ctx, c, g, got, share{wanted, wanted})
 }
 
 // errCode is a code that is not one, or not this client's: all look the same.
