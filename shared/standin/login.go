@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"embed"
 	"net/http"
-	"net/url"
-	"strings"
 )
 
 //go:embed login.html refusal.html
@@ -24,8 +22,7 @@ func (s *Server) showLogin(w http.ResponseWriter, status int, req authorization,
 	page.Client = req.client.Name
 	page.Scopes = parseScope(req.params.Get("scope"))
 	page.Nonce = random()
-	// Browsers apply form-action to the redirect that answers the form, too.
-	setPageHeaders(w.Header(), page.Nonce, "'self' "+sourceOf(req.redirect))
+	setPageHeaders(w.Header(), page.Nonce)
 	s.show(w, status, "login.html", page)
 }
 
@@ -33,7 +30,7 @@ func (s *Server) showLogin(w http.ResponseWriter, status int, req authorization,
 func (s *Server) showRefusal(w http.ResponseWriter, err error) {
 	e := s.vendor.words(err)
 	nonce := random()
-	setPageHeaders(w.Header(), nonce, "'none'")
+	setPageHeaders(w.Header(), nonce)
 	s.show(w, http.StatusBadRequest, "refusal.html", map[string]string{"Nonce": nonce, "Code": e.code, "Text": e.text})
 }
 
@@ -49,30 +46,13 @@ func (s *Server) show(w http.ResponseWriter, status int, name string, data any) 
 	_, _ = page.WriteTo(w)
 }
 
-func setPageHeaders(h http.Header, nonce, formAction string) {
-	h.Set("Content-Security-Policy", strings.Join([]string{
-		"default-src 'none'",
-		"style-src 'nonce-" + nonce + "'",
-		"form-action " + formAction,
-		"frame-ancestors 'none'",
-		"base-uri 'none'",
-	}, "; "))
+// setPageHeaders lets a page be what it is. There is no form-action: browsers
+// apply it to every redirect that follows a form, and behind the client's
+// redirect URI there may be more, such as a broker that sends people on.
+func setPageHeaders(h http.Header, nonce string) {
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	// Not no-referrer: the form would then be posted with Origin: null.
 	h.Set("Referrer-Policy", "same-origin")
-}
-
-// sourceOf returns the CSP source that a redirect URI belongs to: its origin,
-// or its scheme when it is an application's own.
-func sourceOf(redirect string) string {
-	u, err := url.Parse(redirect)
-	switch {
-	case err != nil || strings.ContainsAny(u.Host, ";, "):
-		return ""
-	case u.Scheme == "http" || u.Scheme == "https":
-		return u.Scheme + "://" + u.Host
-	default:
-		return u.Scheme + ":"
-	}
 }
