@@ -22,9 +22,9 @@ const (
 )
 
 // startKeycloak starts Keycloak with its data in memory, and a realm as an
-// administrator would set it up for Gatehouse: a client that introspects, an
-// optional scope whose mapper puts that client and the API into aud, and an
-// initial access token. Everything else is as a new realm has it.
+// administrator would set it up for Gatehouse: a client that introspects,
+// optional scopes whose mappers put that client and the API into aud, a person,
+// and an initial access token. Everything else is as a new realm has it.
 func startKeycloak(t *testing.T) server {
 	t.Helper()
 	java, err := newJava(t.Context(), keycloakJava)
@@ -56,12 +56,18 @@ func startKeycloak(t *testing.T) server {
 	admin.send(t, http.MethodPost, realm+"/clients", object{
 		"clientId": gateway, "secret": secret, "standardFlowEnabled": false, "directAccessGrantsEnabled": false,
 	})
-	optional := admin.send(t, http.MethodPost, realm+"/client-scopes", object{
-		"name": scope, "protocol": "openid-connect",
-		"attributes":      object{"include.in.token.scope": "true"},
-		"protocolMappers": []object{audience("included.client.audience", gateway), audience("included.custom.audience", api)},
+	for name := range strings.FieldsSeq(bothScopes) {
+		optional := admin.send(t, http.MethodPost, realm+"/client-scopes", object{
+			"name": name, "protocol": "openid-connect",
+			"attributes":      object{"include.in.token.scope": "true"},
+			"protocolMappers": []object{audience("included.client.audience", gateway), audience("included.custom.audience", api)},
+		})
+		admin.send(t, http.MethodPut, realm+"/default-optional-client-scopes/"+path.Base(optional.place), nil)
+	}
+	admin.send(t, http.MethodPost, realm+"/users", object{
+		"username": login, "email": login, "firstName": "Ada", "lastName": "Lovelace", "enabled": true,
+		"credentials": []object{{"type": "password", "value": loginPassword}},
 	})
-	admin.send(t, http.MethodPut, realm+"/default-optional-client-scopes/"+path.Base(optional.place), nil)
 	initial := admin.send(t, http.MethodPost, realm+"/clients-initial-access", object{"expiration": 600, "count": 100})
 	issuer := base + "/realms/demo"
 	return server{

@@ -3,7 +3,6 @@ package real_test
 import (
 	"context"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -21,16 +20,7 @@ func startOIDCProvider(t *testing.T) server {
 		missing(t, err)
 	}
 	dir, err := cached(t, oidcProviderVersion, func(ctx context.Context, dir string) error {
-		for _, name := range []string{"package.json", "package-lock.json"} {
-			text, err := os.ReadFile(filepath.Join("testdata/oidc-provider", name))
-			if err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-				return err
-			}
-		}
-		return run(ctx, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+		return install(ctx, dir, "testdata/oidc-provider")
 	})
 	if err != nil {
 		missing(t, err)

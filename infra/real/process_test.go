@@ -180,3 +180,17 @@ func unpack(ctx context.Context, dir, artifact string) error {
 	}
 	return run(ctx, dir, "mvn", "-B", "-q", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack", "-Dartifact="+artifact, "-DoutputDirectory="+dir)
 }
+
+// install installs what package.json and package-lock.json in from say into dir.
+func install(ctx context.Context, dir, from string) error {
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		text, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return run(ctx, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+}

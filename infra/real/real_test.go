@@ -151,6 +151,10 @@ func TestKeycloak(t *testing.T) {
 			t.Errorf("introspection: got %v, want %v", err, token.ErrInactive)
 		}
 	})
+	t.Run("oauth4webapi gets along with the broker before it", func(t *testing.T) {
+		t.Parallel()
+		beforeKeycloak(t, s)
+	})
 }
 
 func TestOIDCProvider(t *testing.T) {

@@ -283,34 +283,37 @@ type person struct{ cookies []*http.Cookie }
 // signIn has ada agree to the client, which nobody knows, and type her password.
 func signIn(ctx context.Context, args *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
 	ada := new(person)
-	resp, page, err := ada.open(ctx, args.URL, nil)
+	asked, err := ada.open(ctx, args.URL, nil)
 	if err != nil {
 		return nil, err
 	}
-	field := consent.FindStringSubmatch(page)
+	field := consent.FindStringSubmatch(asked.page)
 	if field == nil {
-		return nil, fmt.Errorf("got %d %s, want to be asked", resp.StatusCode, page)
+		return nil, fmt.Errorf("got %d %s, want to be asked", asked.status, asked.page)
 	}
 	agree, err := url.Parse(args.URL)
 	if err != nil {
 		return nil, err
 	}
 	agree.Path, agree.RawQuery = "/authorize/consent", ""
-	if resp, _, err = ada.open(ctx, agree.String(), url.Values{"request": {html.UnescapeString(field[1])}, "decision": {"allow"}}); err != nil {
-		return nil, err
-	}
-	if resp, _, err = ada.open(ctx, resp.Header.Get("Location"), url.Values{"username": {"ada@example.com"}, "password": {"correct horse"}}); err != nil {
-		return nil, err
-	}
-	if resp, _, err = ada.open(ctx, resp.Header.Get("Location"), nil); err != nil {
-		return nil, err
-	}
-	back, err := resp.Location()
+	login, err := ada.open(ctx, agree.String(), url.Values{"request": {html.UnescapeString(field[1])}, "decision": {"allow"}})
 	if err != nil {
-		return nil, fmt.Errorf("got %d: %w", resp.StatusCode, err)
+		return nil, err
+	}
+	signedIn, err := ada.open(ctx, login.location, url.Values{"username": {"ada@example.com"}, "password": {"correct horse"}})
+	if err != nil {
+		return nil, err
+	}
+	done, err := ada.open(ctx, signedIn.location, nil)
+	if err != nil {
+		return nil, err
+	}
+	back, err := url.Parse(done.location)
+	if err != nil {
+		return nil, err
 	}
 	if back.Query().Get("code") == "" {
-		return nil, errors.New(back.RawQuery)
+		return nil, fmt.Errorf("got %d %q, want a code", done.status, done.location)
 	}
 	return &auth.AuthorizationResult{Code: back.Query().Get("code"), State: back.Query().Get("state"), Iss: back.Query().Get("iss")}, nil
 }
@@ -318,15 +321,22 @@ func signIn(ctx context.Context, args *auth.AuthorizationArgs) (*auth.Authorizat
 // consent is the field of the page on which a person agrees.
 var consent = regexp.MustCompile(`name="request" value="([^"]*)"`)
 
+// shown is what a browser gets.
+type shown struct {
+	status   int
+	location string // it is sent to
+	page     string
+}
+
 // open opens a page, or sends a form. It follows no redirect.
-func (p *person) open(ctx context.Context, at string, form url.Values) (*http.Response, string, error) {
+func (p *person) open(ctx context.Context, at string, form url.Values) (shown, error) {
 	method := http.MethodGet
 	if form != nil {
 		method = http.MethodPost
 	}
 	req, err := http.NewRequestWithContext(ctx, method, at, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, "", err
+		return shown{}, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for _, c := range p.cookies {
@@ -334,12 +344,12 @@ func (p *person) open(ctx context.Context, at string, form url.Values) (*http.Re
 	}
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
-		return nil, "", err
+		return shown{}, err
 	}
 	defer resp.Body.Close()
 	p.cookies = append(p.cookies, resp.Cookies()...)
 	body, err := io.ReadAll(resp.Body)
-	return resp, string(body), err
+	return shown{resp.StatusCode, resp.Header.Get("Location"), string(body)}, err
 }
 
 // token is what the identity provider gives a client that acts for itself.
@@ -425,7 +435,7 @@ func TestAnAgentThatMayOnlyLook(t *testing.T) {
 	}
 }
 
-func TestWhatTheGatewayAnswers(t *testing.T) {
+func TestC4WhatTheGatewayAnswers(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
