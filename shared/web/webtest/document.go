@@ -35,8 +35,8 @@ type Rules struct {
 	// slashes included, which OpenAPI has no word for.
 	Rest []string
 
-	// Authenticated says what is wrong with a request for a security scheme; nil:
-	// there are none.
+	// Authenticated says what is wrong with a request for a security scheme; nil: it
+	// is looked whether there is such a header.
 	Authenticated validation.AuthenticationFunc
 
 	// Refusal returns the form of the answers 404 and 405 to what the document does
