@@ -21,11 +21,10 @@ import (
 )
 
 func main() {
-	log := apigw.Logger()
+	log, metrics := apigw.Logger(), apigw.Namespace(os.Getenv)
 	handler, err := build(log)
 	if err != nil {
-		// A bad deployment fails here, not at the first request.
-		log.Error("start", slog.String("cause", err.Error()))
+		apigw.NotStarted(log, metrics, "authorizer", err)
 		os.Exit(1)
 	}
 	lambda.Start(handler)
@@ -60,6 +59,6 @@ func build(log *slog.Logger) (lambda.Handler, error) {
 		log.Warn("warm", slog.String("cause", err.Error()))
 	}
 	handler := gate.Handler(log)
-	handler.Metrics = os.Getenv("AWS_LAMBDA_LOG_FORMAT") == "JSON"
+	handler.Metrics = apigw.Namespace(os.Getenv)
 	return handler, nil
 }

@@ -22,14 +22,13 @@ import (
 )
 
 func main() {
-	log := apigw.Logger()
+	log, metrics := apigw.Logger(), apigw.Namespace(os.Getenv)
 	server, err := build(log)
 	if err != nil {
-		// A bad deployment fails here, not at the first request.
-		log.Error("start", slog.String("cause", err.Error()))
+		apigw.NotStarted(log, metrics, "broker", err)
 		os.Exit(1)
 	}
-	lambda.Start(&apigw.HTTP{Handler: server.Handler(), Log: log})
+	lambda.Start(&apigw.HTTP{Handler: server.Handler(), Log: log, Metrics: metrics, Function: "broker"})
 }
 
 func build(log *slog.Logger) (*broker.Server, error) {

@@ -205,7 +205,7 @@ apis:
 		return nil, nil, err
 	}
 	handler := gate.Handler(slog.New(slog.NewJSONHandler(io.Discard, nil))) //nolint:sloglint // the line is to be written, if to nowhere
-	handler.Metrics = true
+	handler.Metrics = "Gatehouse"
 	return handler, p.Issuer, nil
 }
 

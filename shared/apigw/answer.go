@@ -58,6 +58,12 @@ type Decision struct {
 	// Context is a rendered JSON object of strings for the backend; nil is none.
 	Context []byte
 
+	// UsageKey is the value of the API key whose usage plan limits the request. A
+	// REST API that takes its keys from the authorizer is told it, also with a
+	// refusal, whose document API Gateway may cache for routes that are allowed.
+	// HTTP APIs have no usage plans. "" is none.
+	UsageKey string
+
 	// Simple answers payload format 2.0 with {"isAuthorized":…} instead of a
 	// policy. The event does not say which of them the API is set to.
 	Simple bool
@@ -92,7 +98,7 @@ func (d *Decision) answer(r *Request) ([]byte, error) {
 	if d.Outcome == Allowed && d.Document == nil && !simple {
 		d.Outcome = Forbidden // also in the log
 	}
-	b := make([]byte, 0, 192+len(d.Principal)+len(d.Document)+len(d.Context)+len(d.Error)+len(d.Description)+len(d.Scope))
+	b := make([]byte, 0, 192+len(d.Principal)+len(d.Document)+len(d.Context)+len(d.Error)+len(d.Description)+len(d.Scope)+len(d.UsageKey))
 	switch {
 	case !simple:
 		b = append(b, `{"principalId":`...)
@@ -107,6 +113,10 @@ func (d *Decision) answer(r *Request) ([]byte, error) {
 	b, err := d.appendContext(b)
 	if err != nil {
 		return nil, err
+	}
+	if d.UsageKey != "" && (r.Shape == RESTToken || r.Shape == RESTRequest) {
+		b = append(b, `,"usageIdentifierKey":`...)
+		b = strictjson.AppendString(b, d.UsageKey)
 	}
 	return append(b, '}'), nil
 }

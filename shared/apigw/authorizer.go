@@ -27,9 +27,10 @@ type Authorizer struct {
 	// Log gets one line per invocation; nil discards it.
 	Log *slog.Logger
 
-	// Metrics adds the embedded metric format to the line. CloudWatch finds it
-	// only if Log writes JSON and its level lets INFO through.
-	Metrics bool
+	// Metrics is the namespace of metrics that are added to the line in the
+	// embedded metric format; "" adds none. CloudWatch finds them only if Log
+	// writes JSON and its level lets INFO through.
+	Metrics string
 
 	// Budget bounds Decide; 0 means 4 s. Decide gets less when the invocation's
 	// own deadline, less 200 ms, is nearer.

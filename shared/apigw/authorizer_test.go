@@ -71,6 +71,8 @@ func TestAnswers(t *testing.T) {
 	silent := apigw.Decision{Reason: "no_token"}
 	simple := func(d apigw.Decision) apigw.Decision { d.Simple = true; return d }
 
+	keyed := func(d apigw.Decision) apigw.Decision { d.UsageKey = `gold"key`; return d }
+
 	rest := []apigw.Shape{apigw.RESTToken, apigw.RESTRequest, apigw.WebSocket}
 	http := []apigw.Shape{apigw.HTTP1, apigw.HTTP2}
 	all := append(append([]apigw.Shape{}, rest...), http...)
@@ -109,6 +111,22 @@ func TestAnswers(t *testing.T) {
 		{
 			"a simple forbidden request gets false", only2, simple(told), nil,
 			`{"isAuthorized":false,"context":{` + toldMembers + `}}`, nil, "WARN forbidden insufficient_scope",
+		},
+		{
+			"a REST API is told the API key, last", rest[:2], keyed(good), nil,
+			`{"principalId":"jane","policyDocument":` + document + `,"context":{` + members + `},"usageIdentifierKey":"gold\"key"}`, nil, "INFO allowed allowed",
+		},
+		{
+			"and with a refusal, for what its document allows", rest[:2], keyed(told), nil,
+			`{"principalId":"jane","policyDocument":` + document + `,"context":{` + toldMembers + `},"usageIdentifierKey":"gold\"key"}`, nil, "WARN forbidden insufficient_scope",
+		},
+		{
+			"no other API is told the API key", all[2:], keyed(good), nil,
+			`{"principalId":"jane","policyDocument":` + document + `,"context":{` + members + `}}`, nil, "INFO allowed allowed",
+		},
+		{
+			"a simple answer has no API key", only2, simple(keyed(good)), nil,
+			`{"isAuthorized":true,"context":{` + members + `}}`, nil, "INFO allowed allowed",
 		},
 		{
 			"a document that is missing refuses everything", all, apigw.Decision{Outcome: apigw.Forbidden, Principal: "jane", Reason: "no_contract"}, nil,
@@ -197,7 +215,7 @@ func TestUnauthorizedIsExactlyWhatAPIGatewayCompares(t *testing.T) {
 
 func TestAnswersAreWhatTheLambdaTypesExpect(t *testing.T) {
 	t.Parallel()
-	d := apigw.Decision{Outcome: apigw.Allowed, Principal: "jane\"\\\u2028", Document: []byte(document), Context: []byte(`{"exp":"1"}`)}
+	d := apigw.Decision{Outcome: apigw.Allowed, Principal: "jane\"\\\u2028", Document: []byte(document), Context: []byte(`{"exp":"1"}`), UsageKey: "gold"}
 	a := &apigw.Authorizer{Decide: decide(d, nil)}
 	b, err := a.Invoke(t.Context(), authorizerEvents(t, "Bearer t")[apigw.RESTRequest])
 	if err != nil {
@@ -215,7 +233,8 @@ func TestAnswersAreWhatTheLambdaTypesExpect(t *testing.T) {
 				{Action: []string{"execute-api:Invoke"}, Effect: "Allow", Resource: []string{prefix + "/GET/orders"}},
 			},
 		},
-		Context: map[string]any{"exp": "1"},
+		Context:            map[string]any{"exp": "1"},
+		UsageIdentifierKey: "gold",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
@@ -272,7 +291,7 @@ func TestNoTokenReachesTheLogOrAnError(t *testing.T) {
 		} {
 			for _, event := range [][]byte{event, event[:len(event)-2], bytes.Replace(event, []byte(mark), []byte(mark+`\x`), 1)} {
 				log, written := jsonLog()
-				a := &apigw.Authorizer{Decide: fn, Log: log, Metrics: true}
+				a := &apigw.Authorizer{Decide: fn, Log: log, Metrics: "Gatehouse"}
 				_, err := a.Invoke(t.Context(), event)
 				if strings.Contains(fmt.Sprint(written, err), "MARKED") {
 					t.Errorf("%v, %s: got %v, %s", shape, name, err, written)
@@ -341,7 +360,7 @@ func TestDecideGetsTheSmallerBudget(t *testing.T) {
 func TestConcurrentInvocationsDoNotMeet(t *testing.T) {
 	t.Parallel()
 	log, written := jsonLog()
-	a := &apigw.Authorizer{Log: log, Metrics: true, Decide: func(_ context.Context, r *apigw.Request) (apigw.Decision, error) {
+	a := &apigw.Authorizer{Log: log, Metrics: "Gatehouse", Decide: func(_ context.Context, r *apigw.Request) (apigw.Decision, error) {
 		return apigw.Decision{Outcome: apigw.Allowed, Principal: r.Authorization[0].Reveal(), Document: []byte(`{}`), Log: []slog.Attr{slog.String("api", r.Authorization[0].Reveal())}}, nil
 	}}
 	const n = 200

@@ -94,5 +94,5 @@ func BenchmarkInvoke(b *testing.B) {
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	b.Run("no_log", func(b *testing.B) { run(b, &apigw.Authorizer{}) })
 	b.Run("log", func(b *testing.B) { run(b, &apigw.Authorizer{Log: log}) })
-	b.Run("log_and_metrics", func(b *testing.B) { run(b, &apigw.Authorizer{Log: log, Metrics: true}) })
+	b.Run("log_and_metrics", func(b *testing.B) { run(b, &apigw.Authorizer{Log: log, Metrics: "Gatehouse"}) })
 }

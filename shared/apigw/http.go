@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -30,6 +31,14 @@ type HTTP struct {
 	// Log gets one line per request; nil discards it. Handlers add to the line
 	// with the function Log.
 	Log *slog.Logger
+
+	// Metrics is the namespace of metrics that are added to the line in the
+	// embedded metric format: requests by the class of their status, latency,
+	// and one for each attribute "alarm" that a handler adds. "" adds none.
+	Metrics string
+
+	// Function is what the metrics call the function: "broker".
+	Function string
 
 	// Budget bounds the request's context; 0 means 25 s. It is less when the
 	// invocation's own deadline, less 200 ms, is nearer.
@@ -66,7 +75,7 @@ func (h *HTTP) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 		answer, err = e.response(w)
 	}
 	l.took = now(h.Now).Sub(start)
-	l.write(ctx, h.Log, &served{request: r, status: w.status, bytes: len(w.body), start: start})
+	l.write(ctx, h, &served{request: r, status: w.status, bytes: len(w.body), start: start})
 	return answer, err
 }
 
@@ -126,7 +135,8 @@ func Log(ctx context.Context, attrs ...slog.Attr) {
 	l.attrs = append(l.attrs, attrs...)
 }
 
-func (l *requestLine) write(ctx context.Context, log *slog.Logger, s *served) {
+func (l *requestLine) write(ctx context.Context, h *HTTP, s *served) {
+	log := h.Log
 	if log == nil {
 		return
 	}
@@ -147,16 +157,58 @@ func (l *requestLine) write(ctx context.Context, log *slog.Logger, s *served) {
 			slog.String("method", clean(r.Method, maxAttr)),
 			slog.String("route", clean(r.Pattern, maxAttr)))
 	}
-	l.mu.Lock()
-	for _, a := range l.attrs {
-		attrs = append(attrs, cleanAttr(a))
+	added, alarms := l.added()
+	attrs = append(attrs, added...)
+	if h.Metrics != "" {
+		attrs = append(attrs,
+			slog.String("function", h.Function),
+			slog.String("class", strconv.Itoa(s.status/100)+"xx"),
+			slog.Int(metricRequests, 1),
+			slog.Any(metricMetadata, requestsOf(s.start, h.Metrics, len(alarms) > 0)))
+		if len(alarms) > 0 {
+			attrs = append(attrs, slog.Int(metricAlarms, len(alarms)))
+		}
 	}
-	l.mu.Unlock()
-	if l.cause != nil {
-		attrs = append(attrs, slog.String("cause", clean(l.cause.Error(), maxAttr)))
-	}
-	attrs = append(attrs, slog.Float64("took_ms", milliseconds(l.took)))
+	attrs = append(attrs, slog.Float64(metricLatency, milliseconds(l.took)))
 	record := slog.NewRecord(s.start, level, "request", 0)
 	record.AddAttrs(attrs...)
 	_ = log.Handler().Handle(ctx, record) // there is no other place to report it
+}
+
+// added returns what there is to say beyond what is said of every request, and
+// what of it are alarms. One name twice would make the line ambiguous JSON: the
+// first counts.
+func (l *requestLine) added() (attrs []slog.Attr, alarms []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.attrs
+	if l.cause != nil {
+		all = append([]slog.Attr{slog.String("cause", l.cause.Error())}, all...)
+	}
+	taken := map[string]bool{}
+	for _, a := range all {
+		switch {
+		case a.Key == "alarm":
+			alarms = append(alarms, clean(a.Value.String(), maxAttr))
+		case !taken[a.Key] && !ofEveryRequest(a.Key):
+			taken[a.Key] = true
+			attrs = append(attrs, cleanAttr(a))
+		}
+	}
+	if len(alarms) > 0 {
+		attrs = append(attrs, slog.String("alarm", joined(alarms)))
+	}
+	return attrs, alarms
+}
+
+// ofEveryRequest reports whether the line of each request has something of that
+// name.
+func ofEveryRequest(key string) bool {
+	switch key {
+	case "status", "bytes", "method", "route",
+		"function", "class", metricRequests, metricAlarms, metricLatency, metricMetadata,
+		"time", "timestamp", "level", "msg", "message", "requestId":
+		return true
+	}
+	return false
 }

@@ -332,6 +332,92 @@ func TestHTTPLogsOneLine(t *testing.T) {
 	apigw.Log(t.Context(), slog.String("outside", "of a request")) // does nothing
 }
 
+func TestMetricsOfRequests(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 24, 9, 20, 57, 0, time.UTC)
+	for name, c := range map[string]struct {
+		serve    http.HandlerFunc
+		class    string
+		alarm    any
+		alarms   any
+		headings int // directives
+	}{
+		"an answer": {func(http.ResponseWriter, *http.Request) {}, "2xx", nil, nil, 2},
+		"a refusal with an alarm": {func(w http.ResponseWriter, r *http.Request) {
+			apigw.Log(r.Context(), slog.String("alarm", "code_reused"))
+			w.WriteHeader(http.StatusBadRequest)
+		}, "4xx", "code_reused", 1.0, 3},
+		"two alarms are one member": {func(_ http.ResponseWriter, r *http.Request) {
+			apigw.Log(r.Context(), slog.String("alarm", "wrong_verifier"), slog.String("alarm", "code_reused"))
+		}, "2xx", "code_reused wrong_verifier", 2.0, 3},
+		"a panic": {func(http.ResponseWriter, *http.Request) { panic("hunter2") }, "5xx", nil, nil, 2},
+		"a handler that says what the line says": {func(_ http.ResponseWriter, r *http.Request) {
+			for range 2 {
+				apigw.Log(r.Context(), slog.String("class", "x"), slog.String("_aws", "x"), slog.Int("Requests", 7), slog.Int("status", 7),
+					slog.String("function", "x"), slog.Int("Latency", 7), slog.Int("Alarms", 7), slog.String("twice", "x"))
+			}
+			apigw.Log(r.Context(), slog.String("cause", "of the handler"))
+			panic("hunter2")
+		}, "5xx", nil, nil, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log, written := jsonLog()
+			h := &apigw.HTTP{Handler: c.serve, Log: log, Metrics: "Gatehouse/test", Function: "broker", Now: func() time.Time { return at }}
+			if _, err := h.Invoke(t.Context(), []byte(get2)); err != nil {
+				t.Fatal(err)
+			}
+			l := line(t, written) // refuses repeated members
+			checkEMF(t, written.Bytes(), at)
+			for key, want := range map[string]any{
+				"function": "broker", "class": c.class, "Requests": 1.0, "Latency": 0.0, "alarm": c.alarm, "Alarms": c.alarms,
+			} {
+				if l[key] != want {
+					t.Errorf("%s: got %v, want %v", key, l[key], want)
+				}
+			}
+			emf, _ := l["_aws"].(map[string]any)
+			if all, _ := emf["CloudWatchMetrics"].([]any); len(all) != c.headings || strings.Contains(written.String(), "hunter2") {
+				t.Errorf("got %s, want %d directives", written, c.headings)
+			}
+		})
+	}
+	t.Run("nobody asked for any", func(t *testing.T) {
+		t.Parallel()
+		log, written := jsonLog()
+		h := &apigw.HTTP{Handler: http.NotFoundHandler(), Log: log, Function: "broker"}
+		if _, err := h.Invoke(t.Context(), []byte(get2)); err != nil {
+			t.Fatal(err)
+		}
+		if l := line(t, written); l["_aws"] != nil || l["Requests"] != nil || l["Latency"] == nil {
+			t.Errorf("got %s", written)
+		}
+	})
+}
+
+func TestWhyAFunctionDoesNotStartIsCounted(t *testing.T) {
+	t.Parallel()
+	log, written := jsonLog()
+	apigw.NotStarted(log, "Gatehouse/test", "broker", errors.New("gatehouse.yaml:\n\x1b[31m"))
+	l := line(t, written)
+	if l["level"] != "ERROR" || l["message"] != "start" || l["function"] != "broker" || l["StartFailures"] != 1.0 || l["cause"] != "gatehouse.yaml:\ufffd\ufffd[31m" || l["_aws"] == nil {
+		t.Errorf("got %s", written)
+	}
+}
+
+// TestMetricsAreWhereCloudWatchFindsThem: in lines of JSON.
+func TestMetricsAreWhereCloudWatchFindsThem(t *testing.T) {
+	t.Parallel()
+	for format, want := range map[string]string{"JSON": "Gatehouse/test", "Text": "", "": ""} {
+		got := apigw.Namespace(func(name string) string {
+			return map[string]string{"AWS_LAMBDA_LOG_FORMAT": format, "METRICS_NAMESPACE": "Gatehouse/test"}[name]
+		})
+		if got != want {
+			t.Errorf("%q: got %q, want %q", format, got, want)
+		}
+	}
+}
+
 func FuzzHTTP(f *testing.F) {
 	f.Add([]byte(get1))
 	f.Add([]byte(get2))

@@ -10,17 +10,18 @@ import (
 
 // Line is the log line of an invocation that no request caused.
 type Line struct {
-	Message string // constant
-	Start   time.Time
-	Took    time.Duration
-	Failed  bool           // it is an ERROR then
-	Metrics map[string]int // counts, by the name of the metric
-	Attrs   []slog.Attr
+	Message  string // constant
+	Function string // "reconciler", a dimension of the metrics
+	Start    time.Time
+	Took     time.Duration
+	Failed   bool           // it is an ERROR then
+	Metrics  map[string]int // counts, by the name of the metric
+	Attrs    []slog.Attr
 }
 
-// Write writes the line to log, nil for nobody, its metrics in the embedded
-// metric format if asked for.
-func (l *Line) Write(ctx context.Context, log *slog.Logger, metrics bool) { //nolint:revive // the flag is that of the handlers
+// Write writes the line to log, nil for nobody. metrics is the namespace of its
+// metrics, which are in the embedded metric format; "" for none.
+func (l *Line) Write(ctx context.Context, log *slog.Logger, metrics string) {
 	level := slog.LevelInfo
 	if l.Failed {
 		level = slog.LevelError
@@ -36,10 +37,10 @@ func (l *Line) Write(ctx context.Context, log *slog.Logger, metrics bool) { //no
 	for _, a := range l.Attrs {
 		attrs = append(attrs, cleanAttr(a))
 	}
-	if metrics {
-		attrs = append(attrs, slog.String("function", l.Message), slog.Any(metricMetadata, countsOf(l.Start, names)))
+	if metrics != "" {
+		attrs = append(attrs, slog.String("function", l.Function), slog.Any(metricMetadata, countsOf(l.Start, metrics, names)))
 	}
-	attrs = append(attrs, slog.Float64("took_ms", milliseconds(l.Took)))
+	attrs = append(attrs, slog.Float64(metricLatency, milliseconds(l.Took)))
 	record := slog.NewRecord(l.Start, level, l.Message, 0)
 	record.AddAttrs(attrs...)
 	_ = log.Handler().Handle(ctx, record) // there is no other place to report it

@@ -25,6 +25,16 @@ func Logger() *slog.Logger {
 	return slog.New(lambdacontext.NewLogHandler())
 }
 
+// NotStarted writes why a function does not start: a bad deployment fails then,
+// not at the first request. metrics is the namespace to count it in, "" for none.
+func NotStarted(log *slog.Logger, metrics, function string, cause error) {
+	line := Line{
+		Message: "start", Function: function, Start: time.Now(), Failed: true,
+		Metrics: map[string]int{"StartFailures": 1}, Attrs: []slog.Attr{slog.String("cause", cause.Error())},
+	}
+	line.Write(context.Background(), log, metrics)
+}
+
 // authorizerLine is the log line of one authorizer invocation.
 type authorizerLine struct {
 	start    time.Time
@@ -90,10 +100,10 @@ func (l *authorizerLine) write(ctx context.Context, a *Authorizer) {
 		api = "unknown"
 	}
 	attrs = append(attrs, slog.String("api", api))
-	if a.Metrics {
+	if a.Metrics != "" {
 		attrs = append(attrs,
 			slog.Int(metricDecisions, 1),
-			slog.Any(metricMetadata, metricsOf(l.start)))
+			slog.Any(metricMetadata, decisionsOf(l.start, a.Metrics)))
 	}
 	attrs = append(attrs, slog.Float64(metricLatency, milliseconds(l.took)))
 	record := slog.NewRecord(l.start, level, "authorizer", 0)

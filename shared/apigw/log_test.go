@@ -20,7 +20,7 @@ func TestTheLineHasEachMemberOnceAndNoRawText(t *testing.T) {
 		slog.String("reason", "other"), slog.String("outcome", "other"), slog.Int("Decisions", 7), slog.String("_aws", "x"),
 		slog.String("message", "x"), slog.String("requestId", "x"), slog.Int("contracts", 2),
 	}}
-	a := &apigw.Authorizer{Decide: decide(d, nil), Log: log, Metrics: true}
+	a := &apigw.Authorizer{Decide: decide(d, nil), Log: log, Metrics: "Gatehouse"}
 	event := `{"version":"2.0","type":"REQUEST","routeArn":"` + getARN + `","rawPath":"/orders/1001","rawQueryString":"secret=QUERY",` +
 		`"routeKey":"GET /orders/{id}` + `\u0007\u2028","requestContext":{"requestId":"r-1"}}`
 	if _, err := a.Invoke(t.Context(), []byte(event)); err != nil {
@@ -61,7 +61,7 @@ func TestMetricsAreValidEmbeddedMetricFormat(t *testing.T) {
 		"of an api without a name":  {decide(apigw.Decision{Log: []slog.Attr{slog.String("api", "")}}, nil), rest(`"a":1`)},
 	} {
 		log, written := jsonLog()
-		a := &apigw.Authorizer{Decide: test.fn, Log: log, Metrics: true, Now: clock}
+		a := &apigw.Authorizer{Decide: test.fn, Log: log, Metrics: "Gatehouse", Now: clock}
 		start := now.Add(250 * time.Microsecond)
 		_, _ = a.Invoke(t.Context(), []byte(test.event)) // the answers are other tests' concern
 		l := line(t, written)
@@ -125,7 +125,7 @@ func checkEMF(t *testing.T, line []byte, at time.Time) {
 func TestALoggerIsNotNeeded(t *testing.T) {
 	t.Parallel()
 	for _, l := range []*slog.Logger{nil, slog.New(slog.DiscardHandler)} {
-		a := &apigw.Authorizer{Decide: decide(benchDecision, nil), Log: l, Metrics: true}
+		a := &apigw.Authorizer{Decide: decide(benchDecision, nil), Log: l, Metrics: "Gatehouse"}
 		if _, err := a.Invoke(t.Context(), []byte(rest(`"a":1`))); err != nil {
 			t.Error(err)
 		}

@@ -39,7 +39,7 @@ type Reconciler struct {
 	Jobs []Job
 	Log  *slog.Logger // gets one line per invocation; nil discards it
 
-	Metrics bool             // add metrics to the line
+	Metrics string           // namespace of metrics that are added to the line; "" adds none
 	Now     func() time.Time // of the line; nil: time.Now
 }
 
@@ -55,7 +55,7 @@ func (r *Reconciler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
 	if end, ok := ctx.Deadline(); ok {
 		deadline = end.Add(-margin)
 	}
-	line := apigw.Line{Message: "reconciler", Start: start, Metrics: map[string]int{}}
+	line := apigw.Line{Message: "reconciler", Function: "reconciler", Start: start, Metrics: map[string]int{}}
 	answer := map[string]map[string]int{}
 	var failed []error
 	for n, job := range r.Jobs {

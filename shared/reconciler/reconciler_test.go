@@ -34,7 +34,7 @@ func TestEveryJobIsRunAndCounted(t *testing.T) {
 			}),
 			job("providers", counted("unhealthy", 0)),
 		},
-		Log: slog.New(slog.NewJSONHandler(&log, nil)), Metrics: true,
+		Log: slog.New(slog.NewJSONHandler(&log, nil)), Metrics: "Gatehouse",
 	}
 	answer, err := r.Invoke(t.Context(), []byte(`{}`))
 	if answer != nil || err == nil || !strings.Contains(err.Error(), "unused") || !strings.Contains(err.Error(), "keys") || strings.Contains(err.Error(), "hunter2") {
