@@ -79,6 +79,11 @@ func (a *answer) readPolicy(members map[string]json.RawMessage) error {
 		return fmt.Errorf("policyDocument: %w", err)
 	}
 	a.policy = policy
+	if key := members["usageIdentifierKey"]; key != nil {
+		if err := json.Unmarshal(key, &a.grant.usageKey); err != nil {
+			return errors.New("usageIdentifierKey is not a string")
+		}
+	}
 	return nil
 }
 
@@ -116,19 +121,18 @@ func (g *Gateway) judge(q *request, a *answer) *refusal {
 		return nil
 	}
 	arn := g.methodARN(q)
-	conditions := iam.Context{SourceIP: q.sourceIP, UserAgent: q.header.Get("User-Agent"), Now: q.at}
+	conditions := q.conditions()
 	verdict := a.policy.Evaluate("execute-api:Invoke", arn, conditions)
 	switch verdict {
 	case iam.Allow:
 		g.trace.step(q, "the policy allows it by %s", g.matching(a, verdict, arn, conditions))
-		return nil
 	case iam.ExplicitDeny:
 		g.trace.step(q, "the policy denies it by %s", g.matching(a, verdict, arn, conditions))
 		return &denied
 	default:
 		g.trace.step(q, "no statement of the policy covers it")
-		return &notAllowed
 	}
+	return g.together(q, verdict)
 }
 
 // matching returns the resource that decided, for the trace: the first that

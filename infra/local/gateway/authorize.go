@@ -84,7 +84,7 @@ func (g *Gateway) ask(ctx context.Context, q *request, a *authorizer) (*answer, 
 func (g *Gateway) failed(q *request, a *authorizer, err error) *refusal {
 	if own := (*functionError)(nil); errors.As(err, &own) && own.message == "Unauthorized" {
 		g.trace.step(q, "authorizer %s: failed with Unauthorized", a.name)
-		if g.api.Kind == samtemplate.REST || g.cfg.Unsettled.UnauthorizedErrorIs401 {
+		if g.api.Kind != samtemplate.HTTP || g.cfg.Unsettled.UnauthorizedErrorIs401 {
 			return &unauthorized
 		}
 		return &authorizerFailed

@@ -73,8 +73,10 @@ type contextV1 struct {
 }
 
 type identityV1 struct {
-	SourceIP  string `json:"sourceIp"`
-	UserAgent string `json:"userAgent"`
+	APIKey      string `json:"apiKey,omitempty"` // of the header x-api-key
+	SourceIP    string `json:"sourceIp"`
+	UserAgent   string `json:"userAgent"`
+	VPCEndpoint string `json:"vpceId,omitempty"`
 }
 
 // authorizerEventV2 is what an authorizer of an HTTP API with payload 2.0 is sent.
@@ -135,6 +137,8 @@ const timeLayout = "02/Jan/2006:15:04:05 -0700"
 func (g *Gateway) authorizerEvent(q *request) any {
 	a := q.route.authorizer
 	switch {
+	case g.api.Kind == samtemplate.WebSocket:
+		return g.handshakeEvent(q)
 	case a.Kind == samtemplate.Token:
 		return tokenEvent{"TOKEN", q.identity[0], g.methodARN(q)}
 	case a.PayloadVersion == "2.0":
@@ -220,7 +224,7 @@ func (g *Gateway) requestV1(q *request) requestV1 {
 			DomainPrefix:      prefix(q.domain),
 			ExtendedRequestID: q.id,
 			HTTPMethod:        q.method,
-			Identity:          identityV1{q.sourceIP, q.header.Get("User-Agent")},
+			Identity:          g.identity(q),
 			Path:              q.escaped,
 			Protocol:          q.protocol,
 			RequestID:         q.id,
@@ -233,6 +237,16 @@ func (g *Gateway) requestV1(q *request) requestV1 {
 	}
 	e.Headers, e.multiV1.Headers = g.headers(q)
 	return e
+}
+
+// identity is what is known of the caller. Whether an authorizer's key is shown to
+// functions is not documented: it is not.
+func (g *Gateway) identity(q *request) identityV1 {
+	i := identityV1{SourceIP: q.sourceIP, UserAgent: q.header.Get("User-Agent"), VPCEndpoint: q.vpcEndpoint}
+	if q.route.APIKey && !g.api.KeyFromAuthorizer {
+		i.APIKey = q.header.Get("X-Api-Key")
+	}
+	return i
 }
 
 func (g *Gateway) requestV2(q *request) requestV2 {

@@ -1,16 +1,20 @@
 // Package gateway is Amazon API Gateway as far as an authorizer and its
 // backends can tell: it routes requests, asks Lambda authorizers, caches and
 // evaluates their answers, and hands what is allowed to functions, as the JSON
-// events API Gateway sends. One [Gateway] is one stage of one REST or HTTP API.
+// events API Gateway sends. One [Gateway] is one stage of one REST, HTTP or
+// WebSocket API.
 //
 // It is strict where it matters: a request reaches a function only by a route
 // of the API and past that route's authorizer, and whatever goes wrong on the
 // way refuses. What AWS does not document, and no measurement settles, is a
 // field of [Switches] whose zero value is the behaviour that is safer to rely on.
 //
-// It is for tests and laptops. API keys, usage plans, throttling, resource
-// policies, mutual TLS and WebSocket APIs are not imitated; samtemplate refuses
-// templates that use them.
+// It is for tests and laptops. Usage plans limit requests to the letter, which
+// API Gateway does as well as it can, and count those of one gateway. A private
+// API is reached by the host names API Gateway gives it, which have the VPC
+// endpoint in them; other host names count as the Internet. Throttling of stages
+// and accounts, mutual TLS, messages from a backend to WebSocket connections
+// (@connections) and policies of VPC endpoints are not imitated.
 //
 // A Gateway must see the path as it was requested: behind an [http.ServeMux],
 // which cleans paths, it is not API Gateway any more.
@@ -27,6 +31,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/infra/local/iam"
 	"gatehouse/infra/local/samtemplate"
 )
 
@@ -38,6 +43,10 @@ type Config struct {
 	// its answer, both JSON. An error is the function's error: its text is what
 	// Lambda would report as errorMessage.
 	Invoke func(ctx context.Context, function string, event []byte) ([]byte, error)
+
+	// KeyPlan returns the id of the usage plan that an API key is in which no
+	// template has, by the key's value; "" for none. nil: there are no such keys.
+	KeyPlan func(value string) string
 
 	AccountID string           // default "123456789012"
 	Region    string           // default "us-east-1"
@@ -66,6 +75,12 @@ type Switches struct {
 	// REST API: the built-in body of ACCESS_DENIED spells "message" in lower
 	// case. Default {"Message": …}.
 	LowerCaseDeniedMessage bool
+
+	// REST API: with a resource policy, both it and the authorizer must allow a
+	// request. Default: where neither denies it, one of them is enough, which is
+	// what the documentation says (table A of "How API Gateway resource policies
+	// affect authorization workflow").
+	BothPoliciesAllow bool
 
 	// HTTP API, payload 2.0: members beyond those of the expected form of answer
 	// are ignored. Default: 500.
@@ -104,18 +119,24 @@ const (
 	maxBodyBytes   = 10 << 20 // a request's payload
 	maxLambdaBytes = 6 << 20  // an event or an answer
 	maxARNBytes    = 1600     // a method ARN sent to an authorizer
+	maxMessage     = 128 << 10
 
 	restTimeout = 29 * time.Second
 	httpTimeout = 30 * time.Second
+
+	idleTimeout       = 10 * time.Minute // of a WebSocket connection
+	connectionTimeout = 2 * time.Hour
 )
 
 // Gateway is an [http.Handler] that serves one stage of one API.
 type Gateway struct {
 	cfg    Config
 	api    samtemplate.API
-	routes []*route // most specific first
-	arn    string   // of the stage: arn:aws:execute-api:…:account:api/stage
+	routes []*route    // most specific first
+	arn    string      // of the stage: arn:aws:execute-api:…:account:api/stage
+	policy *iam.Policy // the API's resource policy; nil for none
 	cache  cache
+	meters meters
 	trace  tracer
 }
 
@@ -124,8 +145,10 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Invoke == nil {
 		return nil, errors.New("gateway: Config.Invoke is nil")
 	}
-	if cfg.API.Kind != samtemplate.REST && cfg.API.Kind != samtemplate.HTTP {
-		return nil, fmt.Errorf("gateway: %s: the kind %q is neither REST nor HTTP", cfg.API.LogicalID, cfg.API.Kind)
+	switch cfg.API.Kind {
+	case samtemplate.REST, samtemplate.HTTP, samtemplate.WebSocket:
+	default:
+		return nil, fmt.Errorf("gateway: %s: the kind %q is none of REST, HTTP and WebSocket", cfg.API.LogicalID, cfg.API.Kind)
 	}
 	cfg.AccountID = cmp.Or(cfg.AccountID, "123456789012")
 	cfg.Region = cmp.Or(cfg.Region, "us-east-1")
@@ -139,11 +162,17 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %s: %w", cfg.API.LogicalID, err)
 	}
+	arn := fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/", cfg.Region, cfg.AccountID, cfg.APIID)
+	policy, err := compilePolicy(cfg.API, arn)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %s: %w", cfg.API.LogicalID, err)
+	}
 	return &Gateway{
 		cfg:    cfg,
 		api:    cfg.API,
 		routes: routes,
-		arn:    fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/%s", cfg.Region, cfg.AccountID, cfg.APIID, cfg.API.Stage),
+		arn:    arn + cfg.API.Stage,
+		policy: policy,
 		trace:  tracer{w: cfg.Trace},
 	}, nil
 }
@@ -151,7 +180,15 @@ func New(cfg Config) (*Gateway, error) {
 // ServeHTTP serves r as API Gateway would.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := g.newRequest(r)
-	a := g.serve(r.Context(), q, http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	if g.api.Kind == samtemplate.WebSocket {
+		g.serveWebSocket(w, r, q)
+		return
+	}
+	g.answer(w, q, g.serve(r.Context(), q, http.MaxBytesReader(w, r.Body, maxBodyBytes)))
+}
+
+// answer sends a to the client.
+func (g *Gateway) answer(w http.ResponseWriter, q *request, a *reply) {
 	if g.api.Kind == samtemplate.HTTP {
 		g.addCORS(q, a)
 		a.header.Set("Apigw-Requestid", q.id)
@@ -161,7 +198,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), a.header)
 	g.trace.step(q, "answered %d", a.status)
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // the client is gone: there is nobody to tell
+	_, _ = w.Write(a.body) //nolint:gosec // the function that answers escapes; and a client that is gone nobody can tell
 }
 
 // reply is what the client gets.
@@ -176,6 +213,10 @@ func (g *Gateway) serve(ctx context.Context, q *request, body io.Reader) *reply 
 		g.trace.step(q, "the headers are larger than %d bytes", maxHeaderBytes)
 		return g.refuse(q, headersTooLarge)
 	}
+	if g.api.Private && q.vpcEndpoint == "" {
+		g.trace.step(q, "the API is private and %s no host name of a VPC endpoint", q.domain)
+		return g.refuse(q, unreachable)
+	}
 	if !g.route(q) {
 		if g.isPreflight(q) {
 			return preflightHTTP()
@@ -184,15 +225,8 @@ func (g *Gateway) serve(ctx context.Context, q *request, body io.Reader) *reply 
 		return g.refuse(q, noRoute)
 	}
 	g.trace.step(q, "route %s", q.route.key)
-	switch {
-	case q.route.authorizer == nil:
-		g.trace.step(q, "the route has no authorizer")
-	case g.cfg.Open:
-		g.trace.step(q, "the authorizer is not attached")
-	default:
-		if refused := g.authorize(ctx, q); refused != nil {
-			return g.refuse(q, *refused)
-		}
+	if refused := g.admit(ctx, q); refused != nil {
+		return g.refuse(q, *refused)
 	}
 	if q.route.Preflight {
 		return g.preflightREST(q)
@@ -203,4 +237,23 @@ func (g *Gateway) serve(ctx context.Context, q *request, body io.Reader) *reply 
 		return g.refuse(q, bodyTooLarge)
 	}
 	return g.integrate(ctx, q)
+}
+
+// admit returns why q, which has a route, does not reach the function of it: the
+// resource policy, the authorizer and the usage plan are asked in this order.
+func (g *Gateway) admit(ctx context.Context, q *request) *refusal {
+	if refused := g.asResource(q); refused != nil {
+		return refused
+	}
+	switch {
+	case q.route.authorizer == nil:
+		g.trace.step(q, "the route has no authorizer")
+	case g.cfg.Open:
+		g.trace.step(q, "the authorizer is not attached")
+	default:
+		if refused := g.authorize(ctx, q); refused != nil {
+			return refused
+		}
+	}
+	return g.meter(q)
 }

@@ -205,12 +205,14 @@ func TestNew(t *testing.T) {
 		want string
 	}{
 		"without Invoke nothing can be served":        {gateway.Config{API: restAPI(nil)}, "Invoke is nil"},
-		"the kind of API must be known":               {gateway.Config{Invoke: invoke}, "neither REST nor HTTP"},
+		"the kind of API must be known":               {gateway.Config{Invoke: invoke}, "none of REST, HTTP and WebSocket"},
 		"a route's authorizer must exist":             {gateway.Config{Invoke: invoke, API: samtemplate.API{Kind: samtemplate.REST, Routes: routes("")}}, `no authorizer "Auth"`},
 		"a TOKEN authorizer needs its header":         {gateway.Config{Invoke: invoke, API: with(restAPI(nil), samtemplate.Authorizer{Kind: samtemplate.Token})}, "one identity source"},
 		"an HTTP API has no TOKEN authorizer":         {gateway.Config{Invoke: invoke, API: with(httpAPI(nil), samtemplate.Authorizer{Kind: samtemplate.Token, PayloadVersion: "1.0"})}, "no authorizer of a HTTP API"},
 		"an HTTP API's authorizer needs a version":    {gateway.Config{Invoke: invoke, API: with(httpAPI(nil), samtemplate.Authorizer{Kind: samtemplate.Request})}, "no authorizer of a HTTP API"},
 		"a REST API's authorizer has no version":      {gateway.Config{Invoke: invoke, API: with(restAPI(nil), samtemplate.Authorizer{Kind: samtemplate.Request, PayloadVersion: "2.0"})}, "no payload versions"},
+		"a WebSocket API's answers are not cached":    {gateway.Config{Invoke: invoke, API: with(talkAPI(), samtemplate.Authorizer{Kind: samtemplate.Request, TTL: 1})}, "no authorizer of a WebSocket API"},
+		"a resource policy must be one":               {gateway.Config{Invoke: invoke, API: samtemplate.API{Kind: samtemplate.REST, ResourcePolicy: []byte(`{}`)}}, "resource policy: iam: "},
 		"the zero authorizer is none":                 {gateway.Config{Invoke: invoke, API: with(restAPI(nil), samtemplate.Authorizer{})}, "no authorizer of a REST API"},
 		"a validation expression must compile":        {gateway.Config{Invoke: invoke, API: with(restAPI(nil), samtemplate.Authorizer{Kind: samtemplate.Token, IdentitySources: bearer, ValidationExpression: "("})}, "validation expression"},
 		"a path begins with a slash":                  {gateway.Config{Invoke: invoke, API: path("a")}, "does not begin with /"},

@@ -21,7 +21,7 @@ type refusal struct {
 	status       int
 	message      string // "": null
 
-	// HTTP API.
+	// HTTP API, WebSocket handshake.
 	httpStatus  int
 	httpMessage string
 }
@@ -56,6 +56,11 @@ var (
 		"", "InternalServerErrorException", http.StatusBadGateway, "Internal server error",
 		http.StatusInternalServerError, "Internal Server Error",
 	}
+	// A handshake whose function does not answer as it should. A choice, too.
+	badGateway = refusal{
+		"", "", http.StatusBadGateway, "Internal server error",
+		http.StatusBadGateway, "Internal server error",
+	}
 	integrationTimedOut = refusal{
 		"INTEGRATION_TIMEOUT", "InternalServerErrorException", http.StatusGatewayTimeout, "Endpoint request timed out",
 		http.StatusServiceUnavailable, "Service Unavailable",
@@ -68,6 +73,29 @@ var (
 	eventTooLarge = refusal{
 		"REQUEST_TOO_LARGE", "RequestTooLargeException", http.StatusRequestEntityTooLarge, "Request Too Long",
 		http.StatusRequestEntityTooLarge, "Request Entity Too Large",
+	}
+	invalidKey = refusal{
+		"INVALID_API_KEY", "ForbiddenException", http.StatusForbidden, "Forbidden",
+		http.StatusForbidden, "Forbidden",
+	}
+	throttled = refusal{
+		"THROTTLED", "TooManyRequestsException", http.StatusTooManyRequests, "Too Many Requests",
+		http.StatusTooManyRequests, "Too Many Requests",
+	}
+	quotaExceeded = refusal{
+		"QUOTA_EXCEEDED", "LimitExceededException", http.StatusTooManyRequests, "Limit Exceeded",
+		http.StatusTooManyRequests, "Limit Exceeded",
+	}
+	// Choices: that a private API does not answer the Internet is documented, and
+	// that a WebSocket API has one path and takes handshakes, but not what who
+	// tries is told.
+	unreachable = refusal{
+		"", "ForbiddenException", http.StatusForbidden, "Forbidden",
+		http.StatusForbidden, "Forbidden",
+	}
+	upgradeRequired = refusal{
+		"", "", http.StatusUpgradeRequired, "Upgrade Required",
+		http.StatusUpgradeRequired, "Upgrade Required",
 	}
 	// The status is a choice: the documentation gives the limit, not the answer.
 	headersTooLarge = refusal{
@@ -82,7 +110,7 @@ var (
 
 // refuse renders r for the client.
 func (g *Gateway) refuse(q *request, r refusal) *reply {
-	if g.api.Kind == samtemplate.HTTP {
+	if g.api.Kind != samtemplate.REST {
 		return &reply{
 			status: r.httpStatus,
 			header: http.Header{"Content-Type": {"application/json"}},

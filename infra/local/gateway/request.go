@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"gatehouse/infra/local/iam"
 	"gatehouse/infra/local/samtemplate"
 )
 
@@ -31,6 +33,8 @@ type request struct {
 	sourceIP string
 	body     []byte
 
+	vpcEndpoint string // that the host name has in it; "" for none
+
 	headerBytes int // names and values, as the client sent them
 
 	route  *route
@@ -39,19 +43,25 @@ type request struct {
 	identity []string // values of the authorizer's identity sources
 	grant    *grant   // nil when no authorizer was asked
 	latency  time.Duration
+	resource iam.Verdict // of the resource policy
 }
 
 // grant is what an authorizer that let a request through said about it.
 type grant struct {
 	principal string
 	context   map[string]any
+	usageKey  string // the value of an API key; "" for none
 }
 
 // dropped returns the headers of a request that do not reach a function.
 // net/http has taken Transfer-Encoding and Trailer already.
 func dropped(kind samtemplate.Kind) []string {
-	if kind == samtemplate.HTTP {
+	switch kind {
+	case samtemplate.HTTP:
 		return []string{"Connection", "Expect", "Te", "Upgrade"}
+	case samtemplate.WebSocket:
+		return nil
+	default:
 	}
 	return []string{"Connection", "Content-Length", "Expect", "Te", "Upgrade", "Www-Authenticate"}
 }
@@ -78,6 +88,9 @@ func (g *Gateway) newRequest(r *http.Request) *request {
 		domain:   host,
 		sourceIP: sourceIP,
 	}
+	if m := vpcEndpointHost.FindStringSubmatch(host); m != nil {
+		q.vpcEndpoint = m[1]
+	}
 	q.headerBytes = len("Host") + len(r.Host)
 	for name, values := range r.Header {
 		for _, v := range values {
@@ -98,6 +111,15 @@ func (g *Gateway) newRequest(r *http.Request) *request {
 	q.header.Set("X-Forwarded-Proto", proto)
 	q.header.Set("X-Amzn-Trace-Id", "Root=1-"+strconv.FormatInt(q.at.Unix(), 16)+"-"+q.id[:24])
 	return q
+}
+
+// vpcEndpointHost is the host name of a private API that API Gateway makes for a
+// VPC endpoint.
+var vpcEndpointHost = regexp.MustCompile(`^[a-z0-9]+-(vpce-[0-9a-f]+)\.execute-api\.`)
+
+// conditions is what conditions of policies may ask about q.
+func (q *request) conditions() iam.Context {
+	return iam.Context{SourceIP: q.sourceIP, UserAgent: q.header.Get("User-Agent"), VPCEndpoint: q.vpcEndpoint, Now: q.at}
 }
 
 // source returns the value of an identity source, "" without one. Of a header
@@ -178,8 +200,11 @@ func prefix(domain string) string {
 }
 
 // methodARN is what policies are evaluated against. Its path is the one
-// requested, percent-encoding and all.
+// requested, percent-encoding and all. A WebSocket route has no method.
 func (g *Gateway) methodARN(q *request) string {
+	if g.api.Kind == samtemplate.WebSocket {
+		return g.arn + "/" + q.route.Path
+	}
 	return g.arn + "/" + q.method + q.path
 }
 

@@ -62,7 +62,7 @@ func compile(api samtemplate.API) ([]*route, error) {
 				return nil, fmt.Errorf("route %s: there is no authorizer %q", r.key, declared.Authorizer)
 			}
 		}
-		if declared.Path != "$default" {
+		if declared.Path != "$default" && api.Kind != samtemplate.WebSocket {
 			segments, err := parse(declared.Path)
 			if err != nil {
 				return nil, fmt.Errorf("route %s: %w", r.key, err)
@@ -83,6 +83,7 @@ func compileAuthorizer(kind samtemplate.Kind, name string, a samtemplate.Authori
 	case kind == samtemplate.REST && a.Kind == samtemplate.Token && len(a.IdentitySources) != 1:
 		return nil, errors.New("a TOKEN authorizer has one identity source")
 	case kind == samtemplate.REST && (a.Kind == samtemplate.Token || a.Kind == samtemplate.Request):
+	case kind == samtemplate.WebSocket && a.Kind == samtemplate.Request && a.PayloadVersion == "" && a.TTL == 0:
 	case kind == samtemplate.HTTP && a.Kind == samtemplate.Request && (a.PayloadVersion == "1.0" || a.PayloadVersion == "2.0"):
 	default:
 		return nil, fmt.Errorf("no authorizer of a %s API has kind %q and payload version %q", kind, a.Kind, a.PayloadVersion)

@@ -53,6 +53,8 @@ func (c Context) value(key string) string {
 		return c.SourceIP
 	case "aws:useragent":
 		return c.UserAgent
+	case "aws:sourcevpce":
+		return c.VPCEndpoint
 	case "aws:securetransport": // API Gateway has no plain HTTP
 		return "true"
 	case "aws:currenttime":

@@ -27,9 +27,10 @@ func (v Verdict) String() string {
 // Context is what conditions may ask about a request. An empty field is a key
 // the request does not have.
 type Context struct {
-	SourceIP  string    // aws:SourceIp, without a port
-	UserAgent string    // aws:UserAgent
-	Now       time.Time // aws:CurrentTime
+	SourceIP    string    // aws:SourceIp, without a port
+	UserAgent   string    // aws:UserAgent
+	VPCEndpoint string    // aws:SourceVpce
+	Now         time.Time // aws:CurrentTime
 }
 
 // Evaluate says whether a request for action, such as "execute-api:Invoke", on
@@ -55,6 +56,9 @@ func (p *Policy) Evaluate(action, resource string, conditions Context) Verdict {
 }
 
 func (s statement) applies(action, resource string, c Context) bool {
+	if s.others {
+		return false
+	}
 	named := false
 	for _, p := range s.resources {
 		if p.unknown {

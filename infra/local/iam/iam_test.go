@@ -241,6 +241,47 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func TestResourcePolicies(t *testing.T) {
+	t.Parallel()
+	const vpce = `,"Condition":{"StringNotEquals":{"aws:SourceVpce":"vpce-1"}}`
+	inside, outside := iam.Context{VPCEndpoint: "vpce-1"}, iam.Context{}
+	tests := []struct {
+		name, body string
+		from       iam.Context
+		want       iam.Verdict
+	}{
+		{"everybody", `"Effect":"Allow","Principal":"*"`, outside, iam.Allow},
+		{"everybody with an account", `"Effect":"Allow","Principal":{"AWS":"*"}`, outside, iam.Allow},
+		{"everybody among others", `"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::1:root","*"]}`, outside, iam.Allow},
+		{"somebody in particular has to sign", `"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:root"}`, outside, iam.ImplicitDeny},
+		{"who signs is not who does not", `"Effect":"Deny","Principal":{"AWS":"arn:aws:iam::1:root"}`, outside, iam.ImplicitDeny},
+		{"another endpoint is denied", `"Effect":"Deny","Principal":"*"` + vpce, iam.Context{VPCEndpoint: "vpce-2"}, iam.ExplicitDeny},
+		{"no endpoint is denied", `"Effect":"Deny","Principal":"*"` + vpce, outside, iam.ExplicitDeny},
+		{"the endpoint is not denied", `"Effect":"Deny","Principal":"*"` + vpce, inside, iam.ImplicitDeny},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p, err := iam.ParseResource([]byte(statement(tt.body + `,"Action":"execute-api:Invoke","Resource":"*"`)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Evaluate(invoke, arn, tt.from); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+	for principal, want := range map[string]string{
+		"": "principal: not an object", `"Principal":"me",`: "principal: not an object",
+		`"Principal":{"Service":"x"},`: `unknown member "Service"`, `"Principal":{"AWS":[]},`: "principal: is empty", `"NotPrincipal":"*",`: `unknown member "NotPrincipal"`,
+	} {
+		_, err := iam.ParseResource([]byte(statement(principal + `"Effect":"Allow","Action":"*","Resource":"*"`)))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got error %v, want one with %q", principal, err, want)
+		}
+	}
+}
+
 func TestZeroPolicyAllowsNothing(t *testing.T) {
 	t.Parallel()
 	if got := new(iam.Policy).Evaluate(invoke, arn, iam.Context{}); got != iam.ImplicitDeny {

@@ -1,11 +1,12 @@
-// Package iam evaluates the policy documents that Lambda authorizers return,
-// as API Gateway does, for the gateway on the laptop and for tests.
+// Package iam evaluates the policy documents that Lambda authorizers return, and
+// the resource policies of APIs, as API Gateway does, for the gateway on the
+// laptop and for tests.
 //
 // It knows the part of the policy language that such documents use: Effect,
 // Action, NotAction, Resource, NotResource and a few conditions. It refuses a
 // document it does not understand as a whole rather than guess at a part: an
-// unknown member, a missing Effect, a Principal. It never fetches anything,
-// knows no other policies (resource policies, boundaries, session policies)
+// unknown member, a missing Effect, a Principal in an authorizer's document. It
+// never fetches anything, knows no other policies (boundaries, session policies)
 // and shares no code with what writes the documents, so that it can judge it.
 //
 // See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies.html
@@ -40,26 +41,35 @@ type statement struct {
 	resources    []pattern
 	notResources bool
 	conditions   []condition
+	others       bool // it is about principals that sign their requests
 }
 
-// Parse reads a policy document: a JSON object of at most 64 KiB with Version
-// "2012-10-17" and one Statement or an array of them. Names and Effect are
-// compared as written, every member must be known and none may occur twice.
-func Parse(doc []byte) (*Policy, error) {
+// Parse reads the policy document of an authorizer: a JSON object of at most 64
+// KiB with Version "2012-10-17" and one Statement or an array of them. Names and
+// Effect are compared as written, every member must be known and none may occur
+// twice.
+func Parse(doc []byte) (*Policy, error) { return parse(doc, parseStatement) }
+
+// ParseResource reads the resource policy of an API, whose statements have a
+// Principal besides. It is evaluated for requests that nobody has signed: a
+// statement about anybody but "*" does not apply to them.
+func ParseResource(doc []byte) (*Policy, error) { return parse(doc, parseResourceStatement) }
+
+func parse(doc []byte, statementOf func(json.RawMessage) (statement, error)) (*Policy, error) {
 	if len(doc) > maxDocument {
 		return nil, fmt.Errorf("iam: the document has %d bytes; at most %d are read", len(doc), maxDocument)
 	}
 	if !utf8.Valid(doc) || !json.Valid(doc) {
 		return nil, errors.New("iam: the document is not JSON")
 	}
-	p, err := parsePolicy(doc)
+	p, err := parsePolicy(doc, statementOf)
 	if err != nil {
 		return nil, fmt.Errorf("iam: %w", err)
 	}
 	return p, nil
 }
 
-func parsePolicy(doc json.RawMessage) (*Policy, error) {
+func parsePolicy(doc json.RawMessage, statementOf func(json.RawMessage) (statement, error)) (*Policy, error) {
 	m, err := members(doc, "Version", "Id", "Statement")
 	if err != nil {
 		return nil, err
@@ -80,7 +90,7 @@ func parsePolicy(doc json.RawMessage) (*Policy, error) {
 	}
 	p := &Policy{}
 	for i, raw := range raws {
-		s, err := parseStatement(raw)
+		s, err := statementOf(raw)
 		if err != nil {
 			return nil, fmt.Errorf("statement %d: %w", i, err)
 		}
@@ -90,11 +100,46 @@ func parsePolicy(doc json.RawMessage) (*Policy, error) {
 }
 
 func parseStatement(raw json.RawMessage) (statement, error) {
-	var s statement
 	m, err := members(raw, "Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
+	if err != nil {
+		return statement{}, err
+	}
+	return parseMembers(m)
+}
+
+func parseResourceStatement(raw json.RawMessage) (statement, error) {
+	m, err := members(raw, "Sid", "Effect", "Principal", "Action", "NotAction", "Resource", "NotResource", "Condition")
+	if err != nil {
+		return statement{}, err
+	}
+	s, err := parseMembers(m)
 	if err != nil {
 		return s, err
 	}
+	s.others, err = parsePrincipal(m["Principal"])
+	return s, err
+}
+
+// parsePrincipal reports whether a Principal is anybody in particular. It is "*",
+// or {"AWS": …} with a name or an array of them.
+func parsePrincipal(raw json.RawMessage) (bool, error) {
+	if string(raw) == `"*"` {
+		return false, nil
+	}
+	m, err := members(raw, "AWS")
+	if err != nil {
+		return false, fmt.Errorf("principal: %w", err)
+	}
+	names, err := oneOrMany(m["AWS"])
+	if err != nil {
+		return false, fmt.Errorf("principal: %w", err)
+	}
+	return !slices.Contains(names, "*"), nil
+}
+
+// parseMembers reads what the statements of all kinds of policy have.
+func parseMembers(m map[string]json.RawMessage) (statement, error) {
+	var s statement
 	switch string(m["Effect"]) {
 	case `"Allow"`:
 	case `"Deny"`:
@@ -103,6 +148,7 @@ func parseStatement(raw json.RawMessage) (statement, error) {
 		return s, errors.New(`the Effect is neither "Allow" nor "Deny"`)
 	}
 	var texts []string
+	var err error
 	if s.notActions, texts, err = either(m, "Action", "NotAction"); err != nil {
 		return s, err
 	}

@@ -13,7 +13,7 @@ import (
 
 func (r *reader) restAPI(id string, n *yaml.Node) API {
 	f := r.mapping(n)
-	r.only(f, id, "StageName", "Variables", "Auth", "Cors", "GatewayResponses", "BinaryMediaTypes",
+	r.only(f, id, "StageName", "Variables", "Auth", "Cors", "GatewayResponses", "BinaryMediaTypes", "ApiKeySourceType",
 		"AccessLogSetting", "AlwaysDeploy", "Description", "EndpointConfiguration", "FailOnWarnings", "MethodSettings",
 		"Name", "OpenApiVersion", "PropagateTags", "Tags", "TracingEnabled")
 	api := API{
@@ -33,10 +33,16 @@ func (r *reader) restAPI(id string, n *yaml.Node) API {
 		r.fail(n, "%s has no StageName", id)
 	}
 	auth := r.mapping(f.byID["Auth"])
-	r.only(auth, "Auth of "+id, "DefaultAuthorizer", "AddDefaultAuthorizerToCorsPreflight", "Authorizers")
+	r.only(auth, "Auth of "+id, "DefaultAuthorizer", "AddDefaultAuthorizerToCorsPreflight", "Authorizers",
+		"ApiKeyRequired", "AddApiKeyRequiredToCorsPreflight", "ResourcePolicy")
 	authorizers := r.mapping(auth.byID["Authorizers"])
 	for _, name := range authorizers.keys {
 		api.Authorizers[name] = r.restAuthorizer(authorizers.byID[name])
+	}
+	api.KeyFromAuthorizer = r.keyFromAuthorizer(f.byID["ApiKeySourceType"])
+	api.ResourcePolicy = r.resourcePolicy(auth.byID["ResourcePolicy"])
+	if api.Private = r.private(f.byID["EndpointConfiguration"]); api.Private && api.ResourcePolicy == nil {
+		r.fail(n, "%s is private and has no resource policy, without which API Gateway deploys none", id)
 	}
 	responses := r.mapping(f.byID["GatewayResponses"])
 	for _, name := range responses.keys {
@@ -88,12 +94,29 @@ func (r *reader) identitySources(identity fields) []IdentitySource {
 	return sources
 }
 
-// authorizerFunction returns the function of an authorizer. One that is not in
-// this template cannot be called here, and must not be skipped.
+// authorizerFunction returns the function of an authorizer. One that cannot be
+// called here must not be skipped.
 func (r *reader) authorizerFunction(n *yaml.Node, f fields) string {
 	id := r.target(f.byID["FunctionArn"], typeFunction)
 	if id == "" {
-		r.fail(n, "FunctionArn must be a !GetAtt of the Arn of an %s of this template", typeFunction)
+		id = r.functionOf(r.text(f.byID["FunctionArn"]))
+	}
+	if id == "" {
+		r.fail(n, "FunctionArn must be a !GetAtt of the Arn or a !Ref of the Alias of an %s of this template, or one of Options.Functions", typeFunction)
+	}
+	return id
+}
+
+// functionOf returns the function with an ARN: its logical id, the ARN itself for
+// one of another stack, "" for one that cannot be run here.
+func (r *reader) functionOf(arn string) string {
+	if slices.Contains(r.foreign, arn) {
+		return arn
+	}
+	id := arn[strings.LastIndex(arn, ":")+1:]
+	t := get(get(r.resources, id), "Type")
+	if t == nil || t.Value != typeFunction || arn != r.functionARN(id) {
+		return ""
 	}
 	return id
 }
@@ -156,7 +179,7 @@ func commaList(s string) []string {
 func (r *reader) httpAPI(id string, n *yaml.Node) API {
 	f := r.mapping(n)
 	r.only(f, id, "StageName", "StageVariables", "Auth", "CorsConfiguration",
-		"AccessLogSettings", "DefaultRouteSettings", "Description", "FailOnWarnings", "Name", "PropagateTags", "RouteSettings", "Tags")
+		"AccessLogSettings", "DefaultRouteSettings", "Description", "DisableExecuteApiEndpoint", "FailOnWarnings", "Name", "PropagateTags", "RouteSettings", "Tags")
 	api := API{
 		LogicalID:      id,
 		Kind:           HTTP,
@@ -219,16 +242,18 @@ func (r *reader) finish(t *Template, api *API, resource *yaml.Node, permitted []
 	}
 	for name, a := range api.Authorizers {
 		a.Unpermitted = a.Unpermitted && !slices.Contains(permitted, a.Function)
-		if _, ok := t.Functions[a.Function]; !ok {
+		if slices.Contains(r.foreign, a.Function) {
+			a.Unpermitted = false // its own stack sees to that
+		} else if _, ok := t.Functions[a.Function]; !ok {
 			r.fail(resource, "authorizer %s: function %s is left out by its condition", name, a.Function)
 		}
 		api.Authorizers[name] = a
 	}
 	auth := r.mapping(get(get(resource, "Properties"), "Auth"))
 	byDefault := r.text(auth.byID["DefaultAuthorizer"])
-	preflight := byDefault
-	if n := auth.byID["AddDefaultAuthorizerToCorsPreflight"]; n != nil && !r.flag(n) {
-		preflight = ""
+	preflight := ""
+	if r.otherwiseTrue(auth.byID["AddDefaultAuthorizerToCorsPreflight"]) {
+		preflight = byDefault
 	}
 	for i := range api.Routes {
 		api.Routes[i].Authorizer = cmp.Or(api.Routes[i].Authorizer, byDefault)
@@ -237,17 +262,22 @@ func (r *reader) finish(t *Template, api *API, resource *yaml.Node, permitted []
 		}
 	}
 	if api.Kind == REST && api.CORS != nil {
-		api.Routes = append(api.Routes, preflights(api.Routes, preflight)...)
+		key := r.flag(auth.byID["ApiKeyRequired"]) && r.otherwiseTrue(auth.byID["AddApiKeyRequiredToCorsPreflight"])
+		api.Routes = append(api.Routes, preflights(api.Routes, Route{Authorizer: preflight, APIKey: key})...)
 	}
 	for _, route := range api.Routes {
 		if _, ok := api.Authorizers[route.Authorizer]; route.Authorizer != "" && !ok {
 			r.fail(resource, "%s %s: there is no authorizer %q", route.Method, route.Path, route.Authorizer)
 		}
+		if _, ok := t.Functions[route.Function]; route.Function != "" && !ok {
+			r.fail(resource, "%s %s: function %s is not one that can be run here", route.Method, route.Path, route.Function)
+		}
 	}
 }
 
-// preflights returns an OPTIONS route for each path of routes that has none.
-func preflights(routes []Route, authorizer string) []Route {
+// preflights returns an OPTIONS route like the given one for each path of routes
+// that has none.
+func preflights(routes []Route, like Route) []Route {
 	paths := map[string]bool{} // whether OPTIONS is missing, by path
 	for _, route := range routes {
 		missing, seen := paths[route.Path]
@@ -256,7 +286,8 @@ func preflights(routes []Route, authorizer string) []Route {
 	var added []Route
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
 		if paths[path] {
-			added = append(added, Route{Method: http.MethodOptions, Path: path, Authorizer: authorizer, Preflight: true})
+			like.Method, like.Path, like.Preflight = http.MethodOptions, path, true
+			added = append(added, like)
 		}
 	}
 	return added

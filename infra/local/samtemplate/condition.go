@@ -80,6 +80,10 @@ func (r *resolver) combined(want bool, arg *yaml.Node) (bool, error) { //nolint:
 	return want, nil
 }
 
+// typeStored is the type of a parameter that is given the name of a value in the
+// Parameter Store.
+const typeStored = "AWS::SSM::Parameter::Value<String>"
+
 // parameter returns the value of parameter name, declared by p.
 func (r *resolver) parameter(name string, p *yaml.Node) (string, error) {
 	s, ok := r.given[name]
@@ -90,14 +94,23 @@ func (r *resolver) parameter(name string, p *yaml.Node) (string, error) {
 		}
 		s = d.Value
 	}
-	kind := get(p, "Type")
-	switch {
-	case kind == nil || kind.Value != "String" && kind.Value != "Number":
-		return "", errorAt(p, "parameter %s: only the types String and Number are supported", name)
-	case kind.Value == "Number":
+	kind := ""
+	if n := get(p, "Type"); n != nil {
+		kind = n.Value
+	}
+	switch kind {
+	case "Number":
 		return s, checkNumber(name, s, p)
-	default:
+	case "String":
 		return s, checkString(name, s, p)
+	case typeStored:
+		stored, ok := r.ssm[s]
+		if !ok {
+			return "", errorAt(p, "parameter %s: Options.SSM has no value of %s", name, s)
+		}
+		return stored, checkString(name, s, p)
+	default:
+		return "", errorAt(p, "parameter %s: only the types String, Number and %s are supported", name, typeStored)
 	}
 }
 

@@ -13,8 +13,12 @@ import (
 // maxDepth is more than any template needs and keeps recursion harmless.
 const maxDepth = 64
 
-// errorAt is an error about a line of the template.
+// errorAt is an error about a line of the template, or about what is not there: n
+// is nil then.
 func errorAt(n *yaml.Node, format string, args ...any) error {
+	if n == nil {
+		return fmt.Errorf("samtemplate: %w", fmt.Errorf(format, args...))
+	}
 	return fmt.Errorf("samtemplate: line %d: %w", n.Line, fmt.Errorf(format, args...))
 }
 

@@ -134,6 +134,9 @@ func (r *reader) flag(n *yaml.Node) bool {
 	}
 }
 
+// otherwiseTrue reads true or false; true when missing.
+func (r *reader) otherwiseTrue(n *yaml.Node) bool { return n == nil || r.flag(n) }
+
 // number reads a whole number between 0 and most; missing when there is none.
 func (r *reader) number(n *yaml.Node, missing, most int) int {
 	s := r.text(n)
@@ -151,8 +154,9 @@ func (r *reader) seconds(n *yaml.Node, missing, most int) time.Duration {
 	return time.Duration(r.number(n, missing, most)) * time.Second
 }
 
-// target returns the logical id that n, a Ref or a Fn::GetAtt of Arn, points
-// to, when that is a resource of one of types; "" otherwise.
+// target returns the logical id that n, a Ref, a Ref of the alias that SAM makes
+// (Function.Alias) or a Fn::GetAtt of Arn, points to, when that is a resource of
+// one of types; "" otherwise.
 func (r *reader) target(n *yaml.Node, types ...string) string {
 	if n == nil {
 		return ""
@@ -160,7 +164,7 @@ func (r *reader) target(n *yaml.Node, types ...string) string {
 	id := ""
 	switch name, arg := intrinsic(n); name {
 	case "Ref":
-		id = arg.Value
+		id = strings.TrimSuffix(arg.Value, ".Alias")
 	case "Fn::GetAtt":
 		if arg.Kind == yaml.SequenceNode && len(arg.Content) == 2 && arg.Content[1].Value == "Arn" {
 			id = arg.Content[0].Value

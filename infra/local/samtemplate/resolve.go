@@ -16,6 +16,8 @@ type resolver struct {
 	given    map[string]string // parameters of the caller
 	pseudo   map[string]string // pseudo parameters
 	physical map[string]string // Options.Resources
+	foreign  []string          // Options.Functions
+	ssm      map[string]string // Options.SSM
 
 	verdicts map[string]bool // conditions that have been evaluated
 	pending  map[string]bool // conditions that are being evaluated
@@ -31,6 +33,8 @@ func newResolver(root *yaml.Node, o Options) *resolver {
 		resources:  get(root, "Resources"),
 		given:      o.Parameters,
 		physical:   o.Resources,
+		foreign:    o.Functions,
+		ssm:        o.SSM,
 		pseudo: map[string]string{
 			"AWS::AccountId": account,
 			"AWS::Partition": "aws",
@@ -131,10 +135,27 @@ func (r *resolver) named(at *yaml.Node, name string) (string, error) {
 	if p := get(r.parameters, name); p != nil {
 		return r.parameter(name, p)
 	}
+	// SAM's name for the stage that it makes of an API.
+	if api, ok := strings.CutSuffix(name, ".Stage"); ok && r.isAPI(api) {
+		return r.text(cmp.Or(get(get(get(r.resources, api), "Properties"), "StageName"), value(at, "$default")))
+	}
+	// And for the alias that it makes of a function.
+	if id, ok := strings.CutSuffix(name, ".Alias"); ok {
+		if alias := get(get(get(r.resources, id), "Properties"), "AutoPublishAlias"); alias != nil {
+			label, err := r.text(alias)
+			return r.functionARN(id) + ":" + label, err
+		}
+	}
 	if get(r.resources, name) == nil {
 		return "", errorAt(at, "%q is neither a parameter nor a resource of this template", name)
 	}
 	return cmp.Or(r.physical[name], name), nil
+}
+
+// isAPI reports whether a resource is an API of SAM's own kinds.
+func (r *resolver) isAPI(id string) bool {
+	t := get(get(r.resources, id), "Type")
+	return t != nil && (t.Value == typeREST || t.Value == typeHTTP)
 }
 
 func (r *resolver) getAtt(arg *yaml.Node) (*yaml.Node, error) {
@@ -160,9 +181,14 @@ func (r *resolver) attribute(at *yaml.Node, name string) (string, error) {
 		return "", errorAt(at, "Fn::GetAtt %q: no resource of that name", name)
 	}
 	if t := get(resource, "Type"); attr == "Arn" && t != nil && t.Value == typeFunction {
-		return strings.Join([]string{"arn:aws:lambda", r.pseudo["AWS::Region"], r.pseudo["AWS::AccountId"], "function", id}, ":"), nil
+		return r.functionARN(id), nil
 	}
 	return "", errorAt(at, "Fn::GetAtt %q is not known here; give its value in Options.Resources", name)
+}
+
+// functionARN is the ARN of a function of this template.
+func (r *resolver) functionARN(id string) string {
+	return strings.Join([]string{"arn:aws:lambda", r.pseudo["AWS::Region"], r.pseudo["AWS::AccountId"], "function", id}, ":")
 }
 
 func (r *resolver) join(arg *yaml.Node) (*yaml.Node, error) {

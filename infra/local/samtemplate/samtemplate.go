@@ -4,13 +4,15 @@
 //
 // It refuses what it would otherwise have to guess or leave out: implicit APIs,
 // intrinsics it does not know, properties of an API or its Auth section that
-// would change who gets through (API keys, resource policies, JWT and Cognito
-// authorizers, authorizers of another stack). An emulator that ignored those
-// would let through what the deployed API refuses, or the other way round.
-// Everything else in a template is none of its business and not looked at.
+// would change who gets through (JWT and Cognito authorizers, API keys whose
+// value nobody wrote down, authorizers of another stack that nobody can run
+// here). An emulator that ignored those would let through what the deployed API
+// refuses, or the other way round. Everything else in a template is none of its
+// business and not looked at.
 package samtemplate
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +26,7 @@ const maxBytes = 1 << 20
 type Template struct {
 	Functions map[string]Function // by logical id
 	APIs      []API               // in the order of the template
+	SSM       map[string]string   // parameters that the stack puts into the Parameter Store, by name
 }
 
 // Function is an AWS::Serverless::Function, Globals applied.
@@ -35,13 +38,15 @@ type Function struct {
 	Environment map[string]string
 }
 
-// Kind tells a REST API from an HTTP API.
+// Kind tells the kinds of API apart.
 type Kind string
 
-// The kinds of API: AWS::Serverless::Api and AWS::Serverless::HttpApi.
+// The kinds of API: AWS::Serverless::Api, AWS::Serverless::HttpApi, and
+// AWS::ApiGatewayV2::Api with the protocol WEBSOCKET.
 const (
-	REST Kind = "REST"
-	HTTP Kind = "HTTP"
+	REST      Kind = "REST"
+	HTTP      Kind = "HTTP"
+	WebSocket Kind = "WebSocket"
 )
 
 // API is one API with one stage.
@@ -55,16 +60,45 @@ type API struct {
 	GatewayResponses map[string]GatewayResponse // by response type, such as UNAUTHORIZED; REST only
 	CORS             *CORS                      // nil: no CORS answers
 	BinaryMediaTypes []string                   // REST only
+
+	// REST only.
+	Private           bool            // reached through VPC endpoints alone
+	ResourcePolicy    json.RawMessage // nil when there is none; a Resource may be short, as in "execute-api:/*"
+	KeyFromAuthorizer bool            // API keys are the authorizer's usageIdentifierKey, not the header x-api-key
+	UsagePlans        []UsagePlan     // those that the stage is part of
+
+	// WebSocket only.
+	RouteSelection string // "$request.body.action"
 }
 
 // Route is one method and path of an API and what serves it.
 type Route struct {
-	Method        string // "GET", "ANY"; "" for $default
-	Path          string // "/orders/{id}", "/admin/{proxy+}", "$default"
-	Function      string // logical id; "" when Preflight
+	Method        string // "GET", "ANY"; "" for $default and for a WebSocket API
+	Path          string // "/orders/{id}", "/admin/{proxy+}", "$default"; a WebSocket API's route key, such as "$connect"
+	Function      string // logical id; "" when Preflight, and for a WebSocket route without an integration
 	Authorizer    string // name; "" for none
-	PayloadFormat string // "1.0" or "2.0" for an HTTP API; "" for a REST API
+	PayloadFormat string // "1.0" or "2.0" for an HTTP API; "" for the others
 	Preflight     bool   // the mock OPTIONS method that SAM adds to each path of a REST API with Cors
+	APIKey        bool   // REST: a request must come with an API key
+	Responds      bool   // WebSocket: what the function answers goes to the client
+}
+
+// UsagePlan is what the requests that come with one of its keys are measured by,
+// each key by itself.
+type UsagePlan struct {
+	ID     string   // what Ref gives: the logical id unless Options.Resources says another
+	Keys   []APIKey // those of the template
+	Rate   float64  // requests a second in the long run; 0: not limited
+	Burst  int      // requests at once; 0: not limited
+	Quota  int      // requests in each Period; 0: not limited
+	Period string   // "DAY", "WEEK", "MONTH"; "" without Quota
+}
+
+// APIKey is an API key that its template gives a value.
+type APIKey struct {
+	LogicalID string
+	Value     string
+	Disabled  bool
 }
 
 // AuthorizerKind is what a Lambda authorizer is sent.
@@ -83,13 +117,13 @@ const TTLOmitted = time.Duration(-1)
 // Authorizer is a Lambda authorizer of an API.
 type Authorizer struct {
 	Kind                 AuthorizerKind
-	Function             string // logical id
-	PayloadVersion       string // "1.0" or "2.0" for an HTTP API; "" for a REST API
+	Function             string // logical id, or the ARN of one of Options.Functions
+	PayloadVersion       string // "1.0" or "2.0" for an HTTP API; "" for the others
 	Simple               bool   // answers {"isAuthorized": …} instead of a policy; HTTP API, payload 2.0
 	IdentitySources      []IdentitySource
 	ValidationExpression string        // Kind Token: what the whole token must match; "" for anything
 	TTL                  time.Duration // how long an answer is cached; 0 for not at all; see TTLOmitted
-	Unpermitted          bool          // nothing in the template lets API Gateway invoke the function
+	Unpermitted          bool          // nothing in the template lets API Gateway invoke the function, which is in it
 }
 
 // SourceKind is the part of a request an identity source is taken from.
@@ -139,6 +173,14 @@ type Options struct {
 	// resource return. By default Ref returns the logical id, and Fn::GetAtt
 	// knows the Arn of functions only.
 	Resources map[string]string
+
+	// Functions are ARNs of functions of other stacks that the caller can run,
+	// and that their stacks let API Gateway invoke. An authorizer may be one.
+	Functions []string
+
+	// SSM are the values in the Parameter Store, by name, which parameters of the
+	// type AWS::SSM::Parameter::Value<String> are given names of.
+	SSM map[string]string
 }
 
 // Load reads the template at path.

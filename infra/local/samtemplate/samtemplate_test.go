@@ -44,10 +44,12 @@ func TestTheTemplateOfThisRepository(t *testing.T) {
 		"REGISTRATION_KEYS":                "RegistrationKeys",
 		"BROKER_KEYS":                      "BrokerKeys",
 		"REGISTRY_TABLE":                   "RegistryTable",
+		"METRICS_NAMESPACE":                "Gatehouse/gatehouse",
 		"PUBLIC_URL":                       "",
 		"AUTHORIZER_CACHE_SECONDS":         "90",
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": "",
 		"AWS_ENDPOINT_URL_DYNAMODB":        "",
+		"AWS_ENDPOINT_URL_API_GATEWAY":     "",
 	}
 	function := func(timeout time.Duration, memory int) samtemplate.Function {
 		return samtemplate.Function{Handler: "bootstrap", CodeURI: ".", Timeout: timeout, MemorySize: memory, Environment: environment}
@@ -268,10 +270,12 @@ func TestRefusals(t *testing.T) {
 		"a $default route of a REST API":                   {event(`{Type: Api, Properties: {RestApiId: !Ref A, Path: $default, Method: ANY}}`), "no $default route"},
 		"the same route twice":                             {event(`{Type: HttpApi, Properties: {ApiId: !Ref H, Path: /a, Method: GET}}, G: {Type: HttpApi, Properties: {ApiId: !Ref H, Path: /a, Method: get}}`), "given twice"},
 		"an authorizer that does not exist":                {event(`{Type: Api, Properties: {RestApiId: !Ref A, Path: /a, Method: GET, Auth: {Authorizer: X}}}`), `no authorizer "X"`},
-		"an API key on a route":                            {event(`{Type: Api, Properties: {RestApiId: !Ref A, Path: /a, Method: GET, Auth: {ApiKeyRequired: true}}}`), "ApiKeyRequired"},
+		"an API key on a route of an HTTP API":             {event(`{Type: HttpApi, Properties: {ApiId: !Ref H, Path: /a, Method: GET, Auth: {ApiKeyRequired: true}}}`), "ApiKeyRequired"},
 		"a payload format that does not exist":             {event(`{Type: HttpApi, Properties: {ApiId: !Ref H, Path: /a, Method: GET, PayloadFormatVersion: "3.0"}}`), "PayloadFormatVersion"},
-		"an API key on an API":                             {rest(`{ApiKeyRequired: true}`), "ApiKeyRequired of Auth of A is not supported"},
-		"a resource policy":                                {rest(`{ResourcePolicy: {}}`), "ResourcePolicy"},
+		"a usage plan that SAM makes":                      {rest(`{UsagePlan: {CreateUsagePlan: PER_API}}`), "UsagePlan of Auth of A is not supported"},
+		"a resource policy in SAM's words":                 {rest(`{ResourcePolicy: {SourceVpcWhitelist: [vpce-1]}}`), "SourceVpcWhitelist"},
+		"a private API without a resource policy":          {"Resources:\n  A: {Type: AWS::Serverless::Api, Properties: {StageName: v1, EndpointConfiguration: {Type: PRIVATE}}}", "no resource policy"},
+		"a source of API keys that does not exist":         {"Resources:\n  A: {Type: AWS::Serverless::Api, Properties: {StageName: v1, ApiKeySourceType: QUERY}}", "HEADER or AUTHORIZER"},
 		"a Cognito authorizer":                             {rest(`{Authorizers: {X: {UserPoolArn: a}}}`), "UserPoolArn"},
 		"an authorizer of another stack":                   {rest(`{Authorizers: {X: {FunctionArn: "arn:aws:lambda:us-east-1:1:function:x"}}}`), "FunctionArn must be"},
 		"a cached REQUEST authorizer without identity":     {rest(`{Authorizers: {X: {FunctionArn: !GetAtt F.Arn, FunctionPayloadType: REQUEST}}}`), "needs an identity source"},
@@ -282,6 +286,8 @@ func TestRefusals(t *testing.T) {
 		"an HTTP authorizer without payload version":       {http(`{Authorizers: {X: {FunctionArn: !GetAtt F.Arn}}}`), "AuthorizerPayloadFormatVersion"},
 		"simple answers with payload 1.0":                  {http(`{Authorizers: {X: {FunctionArn: !GetAtt F.Arn, AuthorizerPayloadFormatVersion: "1.0", EnableSimpleResponses: true}}}`), "'2.0'"},
 		"an API with its own definition":                   {"Resources:\n  A: {Type: AWS::Serverless::Api, Properties: {StageName: v1, DefinitionUri: x}}", "DefinitionUri of A"},
+		"an API of which nothing is said":                  {"Resources:\n  A: {Type: AWS::Serverless::Api}", "A has no StageName"},
+		"a WebSocket API of which nothing is said":         {"Resources:\n  A: {Type: AWS::ApiGatewayV2::Api}", "A: the ProtocolType is"},
 		"a REST API without a stage":                       {"Resources:\n  A: {Type: AWS::Serverless::Api, Properties: {}}", "no StageName"},
 		"a CORS origin without inner quotes":               {"Resources:\n  A: {Type: AWS::Serverless::Api, Properties: {StageName: v1, Cors: '*'}}", "single quotes"},
 		"an authorizer function its condition leaves out ": {"Conditions: {No: !Equals [a, b]}\nResources:\n  F: {Type: AWS::Serverless::Function, Condition: No}\n  A:\n    Type: AWS::Serverless::Api\n    Properties: {StageName: v1, Auth: {Authorizers: {X: {FunctionArn: !GetAtt F.Arn}}}}", "left out"},
@@ -328,6 +334,7 @@ func TestPermission(t *testing.T) {
 		"an HTTP API may be told to":                          {api("HttpApi", http+", EnableFunctionDefaultPermissions: true"), false},
 		"an HTTP API may use a role":                          {api("HttpApi", http+", FunctionInvokeRole: arn"), false},
 		"a permission of the template serves an HTTP API too": {api("HttpApi", http) + permission, false},
+		"one for the alias that SAM makes counts too":         {api("HttpApi", http) + strings.ReplaceAll(permission, "!Ref F", "!Ref F.Alias"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -432,6 +439,8 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(data)
 	f.Add([]byte(template("Resources:" + function)))
+	f.Add([]byte(template(metered)))
+	f.Add([]byte(template(webSocket)))
 	f.Add([]byte(template("Conditions: {A: !And [!Condition B, !Condition B], B: !Or [!Equals [a, b], !Condition A]}\nResources: {F: {Type: AWS::Serverless::Function, Condition: A}}")))
 	f.Add([]byte("---\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -448,7 +457,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, api := range tpl.APIs {
 			for _, route := range api.Routes {
-				if _, ok := tpl.Functions[route.Function]; !ok && !route.Preflight {
+				if _, ok := tpl.Functions[route.Function]; !ok && !route.Preflight && (route.Function != "" || api.Kind != samtemplate.WebSocket) {
 					t.Errorf("%s %s: there is no function %q", route.Method, route.Path, route.Function)
 				}
 				if _, ok := api.Authorizers[route.Authorizer]; !ok && route.Authorizer != "" {

@@ -15,10 +15,11 @@ const (
 	typeREST       = "AWS::Serverless::Api"
 	typeHTTP       = "AWS::Serverless::HttpApi"
 	typePermission = "AWS::Lambda::Permission"
+	typeSSM        = "AWS::SSM::Parameter"
 )
 
 func (r *reader) template(root *yaml.Node) *Template {
-	t := &Template{Functions: map[string]Function{}}
+	t := &Template{Functions: map[string]Function{}, SSM: map[string]string{}}
 	if s := r.text(get(root, "Transform")); s != transform {
 		r.fail(root, "Transform must be %s", transform)
 	}
@@ -40,6 +41,10 @@ func (r *reader) template(root *yaml.Node) *Template {
 			t.APIs = append(t.APIs, r.restAPI(id, properties))
 		case typeHTTP:
 			t.APIs = append(t.APIs, r.httpAPI(id, properties))
+		case typeWebSocket:
+			t.APIs = append(t.APIs, r.webSocketAPI(id, properties))
+		case typeSSM:
+			r.store(t, properties)
 		case typePermission:
 			if get(properties, "Principal") != nil && r.text(get(properties, "Principal")) == "apigateway.amazonaws.com" {
 				permitted = append(permitted, r.target(get(properties, "FunctionName"), typeFunction))
@@ -51,10 +56,27 @@ func (r *reader) template(root *yaml.Node) *Template {
 			r.events(t, id, get(get(resources.byID[id], "Properties"), "Events"))
 		}
 	}
+	r.webSocketParts(t, resources)
+	r.usagePlans(t, resources)
 	for i := range t.APIs {
 		r.finish(t, &t.APIs[i], resources.byID[t.APIs[i].LogicalID], permitted)
 	}
 	return t
+}
+
+// store notes what the stack puts into the Parameter Store. What cannot be told
+// here nobody finds there.
+func (r *reader) store(t *Template, properties *yaml.Node) {
+	if r.err != nil || get(properties, "Name") == nil || get(properties, "Value") == nil {
+		return
+	}
+	name, err := r.resolver.text(get(properties, "Name"))
+	if err != nil {
+		return
+	}
+	if value, err := r.resolver.text(get(properties, "Value")); err == nil {
+		t.SSM[name] = value
+	}
 }
 
 // present reports whether the resource n is part of the stack.
@@ -137,7 +159,12 @@ func (r *reader) events(t *Template, id string, n *yaml.Node) {
 		route.Method = strings.ToUpper(route.Method)
 		r.checkRoute(events.byID[name], api, route)
 		auth := r.mapping(properties.byID["Auth"])
-		r.only(auth, "an event's Auth", "Authorizer")
+		if api.Kind == REST {
+			r.only(auth, "an event's Auth", "Authorizer", "ApiKeyRequired")
+			route.APIKey = r.keyRequired(api, auth)
+		} else {
+			r.only(auth, "an event's Auth", "Authorizer")
+		}
 		route.Authorizer = r.text(auth.byID["Authorizer"])
 		api.Routes = append(api.Routes, route)
 	}
