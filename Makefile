@@ -7,6 +7,9 @@ BENCHCOUNT    ?= 5
 ARCH          ?= arm64
 ARGS          ?=
 
+# Where make build puts the functions.
+BUILD ?= build
+
 # What the functions are packed with: this file and, if there is one, the folder
 # keys/ beside it (keysFile).
 CONFIG ?= infra/gatehouse.yaml
@@ -16,7 +19,7 @@ CONFIG ?= infra/gatehouse.yaml
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check schema test test-long lint fuzz cover bench build ci clean
+.PHONY: help run demo check schema template test test-long lint fuzz cover bench build ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +36,9 @@ check: ## read infra/gatehouse.yaml; print its routes, warnings and limits
 schema: ## write infra/gatehouse.schema.json from the types
 	@$(GO) run ./infra/local schema > infra/gatehouse.schema.json.new
 	@mv infra/gatehouse.schema.json.new infra/gatehouse.schema.json
+
+template: ## SAM, cfn-lint and checkov over the templates, and our own rules
+	$(GO) test ./infra/template
 
 test: ## all tests, in random order, with the race detector
 ifeq ($(RACE),)
@@ -65,20 +71,20 @@ cover: ## coverage by package, and coverage.html
 bench: ## decisions as ratios of bare crypto, what the broker adds, in one run
 	@$(GO) run ./infra/bench -count $(BENCHCOUNT)
 
-FUNCTIONS := Authorizer Registration Broker Reconciler DemoApi Mcp
+FUNCTIONS := Authorizer Registration Broker Reconciler DemoApi Mcp Talk
 
 build: $(FUNCTIONS:%=build-%Function) ## the functions, as sam build makes them, under build/
 
 # SAM calls build-<LogicalId> with ARTIFACTS_DIR; both ways compile with this line.
 define function
-	@mkdir -p "$(or $(ARTIFACTS_DIR),build/$@)"
+	@mkdir -p "$(or $(ARTIFACTS_DIR),$(BUILD)/$@)"
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags='-s -w' \
-		-o "$(or $(ARTIFACTS_DIR),build/$@)/bootstrap" ./$(1)
+		-o "$(or $(ARTIFACTS_DIR),$(BUILD)/$@)/bootstrap" ./$(1)
 endef
 
 define configuration
-	cp $(CONFIG) "$(or $(ARTIFACTS_DIR),build/$@)/gatehouse.yaml"
-	if [ -d "$(dir $(CONFIG))keys" ]; then cp -R "$(dir $(CONFIG))keys" "$(or $(ARTIFACTS_DIR),build/$@)/"; fi
+	cp $(CONFIG) "$(or $(ARTIFACTS_DIR),$(BUILD)/$@)/gatehouse.yaml"
+	if [ -d "$(dir $(CONFIG))keys" ]; then cp -R "$(dir $(CONFIG))keys" "$(or $(ARTIFACTS_DIR),$(BUILD)/$@)/"; fi
 endef
 
 .PHONY: $(FUNCTIONS:%=build-%Function)
@@ -104,6 +110,10 @@ build-DemoApiFunction:
 # Of the template in infra/examples/mcp.
 build-McpFunction:
 	$(call function,infra/examples/mcp)
+
+# Of the template in infra/examples/websocket.
+build-TalkFunction:
+	$(call function,infra/examples/websocket)
 
 ci: ## everything CI does, on any machine with Go and a C compiler
 	$(MAKE) lint
