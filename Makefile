@@ -2,6 +2,9 @@
 
 GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ACTIONLINT    ?= github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+CYCLONEDX     ?= github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+GOVULNCHECK   ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME      ?= 30s
 BENCHCOUNT    ?= 5
 ARCH          ?= arm64
@@ -19,7 +22,7 @@ CONFIG ?= infra/gatehouse.yaml
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check schema template test test-long lint fuzz cover bench build ci clean
+.PHONY: help run demo check doctor explain schema template test test-long lint fuzz cover bench build sbom vulnerable ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +35,12 @@ demo: ## the walk-through, from an open API to a refused scope
 
 check: ## read infra/gatehouse.yaml; print its routes, warnings and limits
 	@$(GO) run ./infra/local check $(ARGS)
+
+doctor: ## ask the identity providers for all that is needed of them; say what to do
+	@$(GO) run ./infra/local doctor $(ARGS)
+
+explain: ## what is decided about the token on standard input (ARGS="GET /orders")
+	@$(GO) run ./infra/local explain $(ARGS)
 
 schema: ## write infra/gatehouse.schema.json from the types
 	@$(GO) run ./infra/local schema > infra/gatehouse.schema.json.new
@@ -50,9 +59,10 @@ endif
 test-long: ## what takes minutes: the registry's costs among 100,000 applications
 	$(GO) test ./shared/registry -run '^TestDynamo$$' -crowd 100000
 
-lint: ## vet, format and the linters of .golangci.yml
+lint: ## vet, format, the linters of .golangci.yml, and the workflow for GitHub
 	$(GO) vet ./...
 	$(GO) run $(GOLANGCI_LINT) run ./...
+	$(GO) run $(ACTIONLINT)
 
 # A number of runs (30000x) is exact; a time may end in "context deadline
 # exceeded", which is the go command's, not a finding.
@@ -115,11 +125,21 @@ build-McpFunction:
 build-TalkFunction:
 	$(call function,infra/examples/websocket)
 
+sbom: build ## what each function is made of, as CycloneDX, under build/sbom/
+	@mkdir -p $(BUILD)/sbom
+	@for f in $(FUNCTIONS); do \
+		$(GO) run $(CYCLONEDX) bin -json -noserial -output $(BUILD)/sbom/$$f.json $(BUILD)/build-$${f}Function/bootstrap 2>$(BUILD)/sbom/log || { cat $(BUILD)/sbom/log >&2; exit 1; }; \
+	done
+	@ls $(BUILD)/sbom/*.json
+
+vulnerable: ## known vulnerabilities that the code can reach; asks vuln.go.dev
+	$(GO) run $(GOVULNCHECK) ./...
+
 ci: ## everything CI does, on any machine with Go and a C compiler
 	$(MAKE) lint
 	$(MAKE) test
 	$(MAKE) test-long
-	$(MAKE) build
+	$(MAKE) sbom
 	$(MAKE) demo
 	$(MAKE) check
 	$(MAKE) bench BENCHCOUNT=3

@@ -22,20 +22,26 @@ type checkCommand struct {
 	files
 }
 
-// Run implements the command. Variables come from the environment or else from
-// what the template gives the authorizer.
-func (c *checkCommand) Run(s stage) error {
-	template, err := load(c.files)
+// configuration reads both files. Variables come from the environment or else
+// from what the template gives the authorizer.
+func (f files) configuration(s stage) (*samtemplate.Template, *config.Config, error) {
+	template, err := load(f)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	given := lookup(template.Functions[authorizerFunction].Environment)
-	cfg, err := config.Load(c.Config, func(name string) (string, bool) {
+	cfg, err := config.Load(f.Config, func(name string) (string, bool) {
 		if value, ok := s.env(name); ok {
 			return value, true
 		}
 		return given(name)
 	})
+	return template, cfg, err
+}
+
+// Run implements the command.
+func (c *checkCommand) Run(s stage) error {
+	template, cfg, err := c.configuration(s)
 	if err != nil {
 		return err
 	}
@@ -166,9 +172,7 @@ func (r *reporter) access(a config.API) {
 	var tiers []string
 	for _, t := range a.Tiers {
 		text := t.Name
-		if t.Requests > 0 {
-			text += fmt.Sprintf(" (%d requests in %v)", t.Requests, t.Per)
-		}
+		text += limit(t)
 		if t.AutoApprove {
 			text += ", which approves itself"
 		}
@@ -178,6 +182,22 @@ func (r *reporter) access(a config.API) {
 		r.printf("  Tiers: %s.\n", strings.Join(tiers, "; "))
 	}
 	r.printf("  Access is decided by %s.\n", strings.Join(append(slices.Clone(a.Owners), "administrators"), ", "))
+}
+
+// limit says what a tier allows, and who sees to it.
+func limit(t config.Tier) string {
+	held := "told and not enforced"
+	if t.UsagePlan != "" {
+		held = "enforced by usage plan " + t.UsagePlan
+	}
+	switch {
+	case t.Requests > 0:
+		return fmt.Sprintf(" (%d requests in %v, %s)", t.Requests, t.Per, held)
+	case t.UsagePlan != "":
+		return " (" + held + ")"
+	default:
+		return ""
+	}
 }
 
 // registration says who registers applications, and how.

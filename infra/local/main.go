@@ -1,6 +1,7 @@
 // Command local is Gatehouse on one machine: the whole system ([make run]), the
-// walk-through ([make demo]), and what can be said of a configuration without
-// deploying it ([make check]).
+// walk-through ([make demo]), what can be said of a configuration without
+// deploying it ([make check]), of the providers in it ([make doctor]), and of a
+// token ([make explain]).
 package main
 
 import (
@@ -19,15 +20,18 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Run    runCommand    `cmd:"" help:"Serve the whole system on this machine until interrupted."`
-	Demo   demoCommand   `cmd:"" help:"Walk through it: an open API, the policy, a token, a refused scope."`
-	Check  checkCommand  `cmd:"" help:"Read a configuration and say what it means."`
-	Schema schemaCommand `cmd:"" help:"Print the JSON Schema of gatehouse.yaml."`
-	Events eventsCommand `cmd:"" help:"Write the events of events/ anew, with tokens of a new key."`
+	Run     runCommand     `cmd:"" help:"Serve the whole system on this machine until interrupted."`
+	Demo    demoCommand    `cmd:"" help:"Walk through it: an open API, the policy, a token, a refused scope."`
+	Check   checkCommand   `cmd:"" help:"Read a configuration and say what it means."`
+	Doctor  doctorCommand  `cmd:"" help:"Ask the identity providers for all that is needed of them, and say what to do about what is missing."`
+	Explain explainCommand `cmd:"" help:"Read a token from standard input and say, step by step, what the authorizer decides about it. The token is never printed."`
+	Schema  schemaCommand  `cmd:"" help:"Print the JSON Schema of gatehouse.yaml."`
+	Events  eventsCommand  `cmd:"" help:"Write the events of events/ anew, with tokens of a new key."`
 }
 
 // stage is where a command runs: its streams and its environment.
 type stage struct {
+	in  io.Reader
 	out io.Writer
 	err io.Writer
 	env func(string) (string, bool)
@@ -36,7 +40,7 @@ type stage struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(execute(ctx, os.Args[1:], stage{out: os.Stdout, err: os.Stderr, env: os.LookupEnv}))
+	os.Exit(execute(ctx, os.Args[1:], stage{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv}))
 }
 
 // execute runs one command line and returns the exit status: 0, 1 when the

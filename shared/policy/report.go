@@ -93,6 +93,14 @@ func (t *Table) rows() []Row {
 	return rows
 }
 
+// RuleOf returns the rule of a listed route, the zero Rule for one that is not.
+func (t *Table) RuleOf(r Route) Rule {
+	if r.entry < 1 || r.entry > len(t.entries) {
+		return Rule{}
+	}
+	return t.rules[t.entries[r.entry-1].rule]
+}
+
 // conflicts finds, for each route that the pattern of another covers, the
 // routes that its own pattern covers, where some caller may use those two but
 // not the one.

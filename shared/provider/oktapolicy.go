@@ -93,6 +93,15 @@ func (o *okta) checkPolicy(ctx context.Context, c Client) error {
 	return nil
 }
 
+// ready reports whether clients like c would get tokens, and their users sign in.
+func (o *okta) ready(ctx context.Context, c Client) error {
+	if err := o.checkPolicy(ctx, c); err != nil {
+		return err
+	}
+	_, err := o.groupFor(ctx, c)
+	return err
+}
+
 // held returns the policies read a moment ago, or none.
 func (o *okta) held() policies {
 	o.mu.Lock()
