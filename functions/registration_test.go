@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,9 @@ type organisation struct {
 	*standin.Server
 	url   string
 	table registrytest.Table
+
+	yaml      *strings.Replacer // what gatehouse.yaml has otherwise; nil: nothing
+	variables []string          // further ones of the functions
 }
 
 // newOrganisation starts one, and an empty table.
@@ -45,6 +49,9 @@ func (o *organisation) start(t *testing.T, id string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if o.yaml != nil {
+		text = []byte(o.yaml.Replace(string(text)))
+	}
 	files := map[string]string{
 		"gatehouse.yaml": string(text),
 		"admin.json":     `{"authorization":"SSWS 00token"}`,
@@ -56,7 +63,7 @@ func (o *organisation) start(t *testing.T, id string) *process {
 			t.Fatal(err)
 		}
 	}
-	variables := append(environment(t, id), o.table.Environment()...)
+	variables := slices.Concat(environment(t, id), o.table.Environment(), o.variables)
 	return start(t, dir, append(variables, "OIDC_ISSUER="+o.url+"/oauth2/default",
 		"ADMIN_SECRET=file:admin.json", "REGISTRATION_KEYS=file:keys.json", "BROKER_KEYS=file:broker.json"))
 }
@@ -124,6 +131,13 @@ func (p *process) token(t *testing.T, client answer) string {
 // decision is the authorizer's about GET /orders of a REST API.
 func (p *process) decision(t *testing.T, token string) string {
 	t.Helper()
+	said, _ := p.decided(t, token)
+	return said
+}
+
+// decided is the authorizer's decision and the API key that it names.
+func (p *process) decided(t *testing.T, token string) (said, usageKey string) {
+	t.Helper()
 	event := fmt.Appendf(nil, `{"type":"REQUEST","methodArn":"arn:aws:execute-api:eu-west-1:123456789012:a1/v1/GET/orders","resource":"/orders","path":"/orders",`+
 		`"httpMethod":"GET","headers":{"Authorization":"Bearer %[1]s"},"multiValueHeaders":{"Authorization":["Bearer %[1]s"]},`+
 		`"stageVariables":{"gatehouse":"orders"},"requestContext":{"resourcePath":"/orders","httpMethod":"GET","apiId":"a1","stage":"v1"}}`, token)
@@ -134,16 +148,17 @@ func (p *process) decision(t *testing.T, token string) string {
 		Context struct {
 			Error, Tier string
 		} `json:"context"`
+		UsageKey string `json:"usageIdentifierKey"`
 	}
 	if err := json.Unmarshal(p.send(t, event), &answer); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range answer.Policy.Statement {
 		if s.Effect == "Allow" {
-			return "allowed " + answer.Context.Tier
+			return "allowed " + answer.Context.Tier, answer.UsageKey
 		}
 	}
-	return "refused " + answer.Context.Error
+	return "refused " + answer.Context.Error, answer.UsageKey
 }
 
 // TestAccessFromTheRequestToTheRevocation takes the functions, as they are

@@ -171,14 +171,14 @@ func checkLines(t *testing.T, id, stdout string, events int) {
 		if line.RequestID != requestID(n+1) || line.Level == "" || line.Message == "" {
 			t.Errorf("want level, message and the requestId %s in %s", requestID(n+1), text)
 		}
-		if id == "ReconcilerFunction" && line.Metrics == nil {
+		if id != "DemoApiFunction" && line.Metrics == nil {
 			t.Errorf("want metrics in %s", text)
 		}
 		if id != "AuthorizerFunction" {
 			continue
 		}
 		m := line.Metrics
-		if m == nil || len(m.CloudWatchMetrics) == 0 || m.CloudWatchMetrics[0].Namespace != "Gatehouse" ||
+		if m == nil || len(m.CloudWatchMetrics) == 0 || m.CloudWatchMetrics[0].Namespace != "Gatehouse/gatehouse" ||
 			line.Decisions != 1 || line.Latency == nil || line.Outcome == "" || line.Reason == "" {
 			t.Errorf("want metrics, outcome and reason in %s", text)
 		}

@@ -1,8 +1,8 @@
 // Command reconciler is the Lambda function that runs on a schedule: it ends
 // what was interrupted at identity providers, deletes clients that nobody uses,
-// keeps the administrators' tokens alive, and keeps the providers' keys for
-// authorizers that start while a provider is down. It is configured as command
-// registration is.
+// has API Gateway keep the API keys of contracts, keeps the administrators' tokens
+// alive, and keeps the providers' keys for authorizers that start while a provider
+// is down. It is configured as command registration is.
 package main
 
 import (
@@ -21,14 +21,14 @@ import (
 	"gatehouse/shared/registration"
 	"gatehouse/shared/registry"
 	"gatehouse/shared/secret"
+	"gatehouse/shared/usageplan"
 )
 
 func main() {
-	log := apigw.Logger()
+	log, metrics := apigw.Logger(), apigw.Namespace(os.Getenv)
 	handler, err := build(log)
 	if err != nil {
-		// A bad deployment fails here, not at the first invocation.
-		log.Error("start", slog.String("cause", err.Error()))
+		apigw.NotStarted(log, metrics, "reconciler", err)
 		os.Exit(1)
 	}
 	lambda.Start(handler)
@@ -51,13 +51,15 @@ func build(log *slog.Logger) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	service.APIKeys = (&usageplan.Gateway{Roots: roots}).Settle
 	return &reconciler.Reconciler{
 		Jobs: []reconciler.Job{
 			{Name: "interrupted", Run: service.FinishInterrupted},
 			{Name: "unused", Run: service.ReapUnused},
+			{Name: "usage", Run: service.KeepUsagePlans},
 			{Name: "providers", Run: service.LookAtProviders},
 			reconciler.KeepKeys(service.Providers, store),
 		},
-		Log: log, Metrics: os.Getenv("AWS_LAMBDA_LOG_FORMAT") == "JSON",
+		Log: log, Metrics: apigw.Namespace(os.Getenv),
 	}, service.Check(ctx)
 }

@@ -11,7 +11,6 @@ import (
 
 	"gatehouse/infra/local/gateway"
 	"gatehouse/infra/local/samtemplate"
-	"gatehouse/shared/apigw"
 )
 
 // What is special of each example.

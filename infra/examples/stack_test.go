@@ -41,6 +41,7 @@ providers:
 const (
 	authorizerARN = "arn:aws:lambda:us-east-1:123456789012:function:gatehouse-AuthorizerFunction-1a2b3c"
 	apiID         = "a1b2c3d4e5" // as rest-token/gatehouse.yaml has it
+	apiToken      = "00token"    // of the identity provider's administrator
 )
 
 // Applications at the identity provider, by their clients.
@@ -182,7 +183,7 @@ func (s *stack) serveOkta(t *testing.T, c changes) (string, error) {
 		return "", err
 	}
 	url := "http://localhost:" + port
-	if s.okta, err = standin.New(standin.Okta{Org: url, Now: s.now}); err != nil {
+	if s.okta, err = standin.New(standin.Okta{Org: url, APIToken: apiToken, Now: s.now}); err != nil {
 		return "", err
 	}
 	server.Config.Handler = s.okta
@@ -199,11 +200,11 @@ func configuration(folder, idp string, c changes) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := string(part)
+	text := rest + string(part)
 	if c.yaml != nil {
 		text = c.yaml(text)
 	}
-	return config.Parse([]byte(rest+text), func(name string) (string, bool) { return idp, name == "IDP" })
+	return config.Parse([]byte(text), func(name string) (string, bool) { return idp, name == "IDP" })
 }
 
 func (s *stack) now() time.Time {

@@ -190,6 +190,7 @@ func TestTheTemplateHasTheRoutesOfGatehousesOwnAPI(t *testing.T) {
 	want := map[string]bool{ // whether there is an authorizer
 		"POST /register": false, "GET /register/{client_id}": false, "PUT /register/{client_id}": false, "DELETE /register/{client_id}": false,
 		"GET /openapi.json": false, "OPTIONS /{proxy+}": false,
+		"GET /portal": false, "GET /portal/{proxy+}": false, "POST /portal/{proxy+}": false,
 	}
 	for _, operation := range operations(t, "../../shared/broker/openapi.yaml") {
 		want[operation] = false

@@ -206,7 +206,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func TestUnauthorizedIsExactlyWhatAPIGatewayCompares(t *testing.T) {
+func TestW2UnauthorizedIsExactlyWhatAPIGatewayCompares(t *testing.T) {
 	t.Parallel()
 	if got := apigw.ErrUnauthorized.Error(); got != "Unauthorized" {
 		t.Errorf("got %q", got)
@@ -302,7 +302,7 @@ func TestNoTokenReachesTheLogOrAnError(t *testing.T) {
 	}
 }
 
-func TestAPanicLeavesTheAuthorizerUsable(t *testing.T) {
+func TestF28APanicLeavesTheAuthorizerUsable(t *testing.T) {
 	t.Parallel()
 	first := true
 	a := &apigw.Authorizer{Decide: func(context.Context, *apigw.Request) (apigw.Decision, error) {

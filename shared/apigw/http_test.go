@@ -240,7 +240,7 @@ func TestHTTPResponses(t *testing.T) {
 	}
 }
 
-func TestHTTPAnswersWhatGoesWrong(t *testing.T) {
+func TestF28F29HTTPAnswersWhatGoesWrong(t *testing.T) {
 	t.Parallel()
 	echo := func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }
 	tests := []struct {
@@ -262,7 +262,7 @@ func TestHTTPAnswersWhatGoesWrong(t *testing.T) {
 		{"a panic", get1, func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "half")
 			panic("MARKED")
-		}, 500, "ERROR", "panic with string < gatehouse/shared/apigw_test.TestHTTPAnswersWhatGoesWrong"},
+		}, 500, "ERROR", "panic with string < gatehouse/shared/apigw_test.TestF28F29HTTPAnswersWhatGoesWrong"},
 		{"a response that is too large", get1, func(w http.ResponseWriter, _ *http.Request) {
 			for range 7 {
 				_, _ = w.Write(make([]byte, 1<<20))

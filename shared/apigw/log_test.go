@@ -12,7 +12,7 @@ import (
 	"gatehouse/shared/apigw"
 )
 
-func TestTheLineHasEachMemberOnceAndNoRawText(t *testing.T) {
+func TestW9TheLineHasEachMemberOnceAndNoRawText(t *testing.T) {
 	t.Parallel()
 	log, written := jsonLog()
 	d := apigw.Decision{Outcome: apigw.Allowed, Document: []byte(document), Reason: "allowed", Log: []slog.Attr{

@@ -272,7 +272,7 @@ func TestParseRequestReads(t *testing.T) {
 	}
 }
 
-func TestParseRequestRefuses(t *testing.T) {
+func TestF29ParseRequestRefuses(t *testing.T) {
 	t.Parallel()
 	token := func(arn string) string { return `{"type":"TOKEN","authorizationToken":"x","methodArn":"` + arn + `"}` }
 	tests := []struct {

@@ -275,14 +275,14 @@ func (a *api) decide(r *apigw.Request, f *token.Facts, contract terms) apigw.Dec
 	caller := policy.Caller{Scopes: f.Scopes, Claim: claimValues(f)}
 	route, _ := a.route(r)
 	grant := a.table.Grant(caller)
-	d := apigw.Decision{Principal: principal(f), Simple: a.simple, Log: a.logged(f)}
+	d := apigw.Decision{Principal: principal(f), Simple: a.simple, Log: a.logged(f), UsageKey: contract.usageKey}
 	if !a.simple || r.Shape != apigw.HTTP2 {
 		d.Document = a.table.Document(policy.Ask{
 			Prefix: r.ARN.Prefix(), Grant: grant, Route: route,
 			Method: r.ARN.Method, Path: r.ARN.Path, Template: r.Template,
 		})
 	}
-	d.Context = a.context(f, contract, maxAnswer-len(d.Document))
+	d.Context = a.context(f, contract, maxAnswer-len(d.Document)-len(d.UsageKey))
 	if grant.Allows(route) {
 		d.Outcome, d.Reason = apigw.Allowed, "allowed"
 		return d

@@ -46,7 +46,8 @@ type terms struct {
 	status      registry.Status
 	application string
 	tier        string
-	until       int64 // Unix nanoseconds of the wall clock, for others stand still in a frozen Lambda
+	usageKey    string // value of the API key that its requests count by; "": none
+	until       int64  // Unix nanoseconds of the wall clock, for others stand still in a frozen Lambda
 }
 
 func newContracts(read Contracts, now func() time.Time) (*contracts, error) {
@@ -76,6 +77,7 @@ func (c *contracts) find(ctx context.Context, k registry.ContractKey) (terms, er
 		status:      found.Status,
 		application: found.ApplicationID,
 		tier:        found.Tier,
+		usageKey:    found.UsageKey,
 		until:       now.Add(believed).UnixNano(),
 	}
 	// The names may be parts of a whole token, which is not to be kept.

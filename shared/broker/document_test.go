@@ -152,9 +152,9 @@ func TestCI2CI3CI6DocumentsThatAreNotTaken(t *testing.T) {
 	}
 }
 
-// TestP4CI2StrangersLeadNowhereInside has the client that the broker is made with
+// TestP4CI2W5StrangersLeadNowhereInside has the client that the broker is made with
 // refuse what is not public, before anything is sent.
-func TestP4CI2StrangersLeadNowhereInside(t *testing.T) {
+func TestP4CI2W5StrangersLeadNowhereInside(t *testing.T) {
 	t.Parallel()
 	var asked int
 	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))

@@ -228,9 +228,9 @@ func TestEachOperationSucceeds(t *testing.T) {
 	}
 }
 
-// TestWhatBreaksIsToldToTheOperatorOnly: a Server that is nil breaks at every
+// TestW6WhatBreaksIsToldToTheOperatorOnly: a Server that is nil breaks at every
 // operation.
-func TestWhatBreaksIsToldToTheOperatorOnly(t *testing.T) {
+func TestW6WhatBreaksIsToldToTheOperatorOnly(t *testing.T) {
 	t.Parallel()
 	all := newSite(t).one()
 	broken := described(t, inFunction(t, (*broker.Server)(nil).Handler()))
@@ -292,7 +292,7 @@ func TestTheStoreIsAway(t *testing.T) {
 	}
 }
 
-func TestOnlyFormsThatAreNotTooLargeAreRead(t *testing.T) {
+func TestW4OnlyFormsThatAreNotTooLargeAreRead(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	all := s.one()

@@ -43,8 +43,8 @@ func (a answer) markup(t *testing.T) {
 	}
 }
 
-// TestO6WhatClientsChooseIsText on each page that has anything of it.
-func TestO6WhatClientsChooseIsText(t *testing.T) {
+// TestO6D10WhatClientsChooseIsText on each page that has anything of it.
+func TestO6D10WhatClientsChooseIsText(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	for _, evil := range []string{

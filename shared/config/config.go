@@ -252,6 +252,10 @@ type API struct {
 	// Resource is what clients call the API (RFC 8707, RFC 9728): a URL.
 	Resource string `yaml:"resource" example:"https://api.example.com/orders"`
 
+	// URL is where the API is called, stage included, without a slash at its end:
+	// for the portal, which shows it and tries it. "": nobody is told.
+	URL string `yaml:"url" example:"https://api.example.com/v1"`
+
 	// Owners decide who gets access: subjects of tokens, or "group:" and a group.
 	// Administrators decide, too.
 	Owners []string `yaml:"owners" example:"group:orders-team"`
@@ -278,6 +282,11 @@ type Tier struct {
 	AutoApprove bool          `yaml:"autoApprove"`                          // nobody need decide
 	Requests    int           `yaml:"requests" min:"1" max:"10000000"`      // as many in each Per; 0: not limited
 	Per         time.Duration `yaml:"per" min:"1s" max:"720h" example:"1m"` // 0 without Requests
+
+	// UsagePlan is the id of a usage plan of API Gateway that limits the requests
+	// of each contract: its limits hold, those above only say them. "": nothing
+	// does.
+	UsagePlan string `yaml:"usagePlan" example:"a1b2c3"`
 }
 
 // Match tells the API from the others by properties of the event: any of the

@@ -54,6 +54,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		Registration: config.Registration{
 			Keys: "gatehouse/keys", SignIn: "okta", GroupsClaim: "teams",
 			Dynamic: config.Dynamic{Provider: "lab", Open: true, PerHour: 5, PerAddress: 2, UnusedLife: 24 * time.Hour},
+			Portal:  config.Portal{Secret: "gatehouse/portal", Scopes: []string{config.ScopeApplications}},
 		},
 		Broker: config.Broker{Keys: "gatehouse/broker-keys", ClientMetadata: true, CacheClientCredentials: time.Minute},
 		Providers: []config.Provider{{
@@ -111,8 +112,9 @@ func TestEveryKeyIsRead(t *testing.T) {
 			HTTPAnswer:     config.Simple,
 			Contract:       config.None,
 			Resource:       "https://api.example.com/orders",
+			URL:            "https://api.example.com/v1",
 			Owners:         []string{"group:orders-team", "grace"},
-			Tiers:          []config.Tier{{Name: "trial", AutoApprove: true, Requests: 100, Per: time.Minute}, {Name: "gold"}},
+			Tiers:          []config.Tier{{Name: "trial", AutoApprove: true, Requests: 100, Per: time.Minute, UsagePlan: "a1b2c3"}, {Name: "gold", UsagePlan: "d4e5f6"}},
 			IntrospectedBy: []string{"0oa1b2c3d4e5f6g7h8i9"},
 			ExposeClaims:   []string{"email", "sub"},
 			Routes: []config.Route{
@@ -387,7 +389,7 @@ var deployed = map[string]string{
 	"OIDC_ISSUER": "https://example.okta.com/oauth2/default", "OIDC_AUDIENCE": "api://default",
 	"PROVIDER_SECRET": "", "AUTHORIZER_CACHE_SECONDS": "60",
 	"ADMIN_SECRET": "gatehouse/admin", "REGISTRATION_KEYS": "gatehouse/keys", "PUBLIC_URL": "",
-	"BROKER_KEYS": "gatehouse/broker-keys", "ORDERS_RESOURCE": "", "SIGN_IN_GROUP": "",
+	"BROKER_KEYS": "gatehouse/broker-keys", "ORDERS_RESOURCE": "", "ORDERS_URL": "", "PORTAL_SECRET": "", "SIGN_IN_GROUP": "",
 }
 
 func TestTheDeployedFileIsGood(t *testing.T) {
@@ -398,7 +400,7 @@ func TestTheDeployedFileIsGood(t *testing.T) {
 		t.Errorf("got the warnings %v, want none", cfg.Warnings)
 	}
 	want := []string{
-		"ADMIN_SECRET", "AUTHORIZER_CACHE_SECONDS", "BROKER_KEYS", "OIDC_AUDIENCE", "OIDC_ISSUER", "ORDERS_RESOURCE", "PROVIDER_SECRET", "PUBLIC_URL",
+		"ADMIN_SECRET", "AUTHORIZER_CACHE_SECONDS", "BROKER_KEYS", "OIDC_AUDIENCE", "OIDC_ISSUER", "ORDERS_RESOURCE", "ORDERS_URL", "PORTAL_SECRET", "PROVIDER_SECRET", "PUBLIC_URL",
 		"REGISTRATION_KEYS", "SIGN_IN_GROUP",
 	}
 	if diff := cmp.Diff(want, config.Variables(data)); diff != "" {

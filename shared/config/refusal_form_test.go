@@ -70,7 +70,7 @@ apis:
 	{
 		"an anchor under an unknown key is refused, too",
 		"    routes:", "    x: {y: [&z 1]}\n    routes:",
-		"9:5: apis[0].x: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, contract, resource, owners, tiers, introspectedBy, exposeClaims, routes\n" +
+		"9:5: apis[0].x: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, contract, resource, url, owners, tiers, introspectedBy, exposeClaims, routes\n" +
 			"9:13: apis[0].x.y[0]: has an anchor; remove it and write values out where they are needed", seen,
 	},
 	{
@@ -81,7 +81,7 @@ apis:
 	{
 		"an unknown key with none near is refused, with all there are",
 		"    routes:", "    priority: high\n    routes:",
-		"9:5: apis[0].priority: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, contract, resource, owners, tiers, introspectedBy, exposeClaims, routes", seen,
+		"9:5: apis[0].priority: is no key here; there are name, providers, match, profile, tokenIn, httpAnswer, contract, resource, url, owners, tiers, introspectedBy, exposeClaims, routes", seen,
 	},
 	{
 		"an unknown key at the top is refused",

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gatehouse/shared/oauth"
 )
 
 // Registration says how client applications are registered.
@@ -21,7 +23,25 @@ type Registration struct {
 	GroupsClaim string `yaml:"groupsClaim" default:"groups"`
 
 	Dynamic Dynamic `yaml:"dynamic"`
+	Portal  Portal  `yaml:"portal"`
 }
+
+// Portal says how people sign in to the pages that the registration serves.
+type Portal struct {
+	// Secret names the secret {"client_id", "client_secret"} of the portal's own
+	// client at the provider of signIn, which an administrator has set up. "":
+	// there is no portal.
+	Secret string `yaml:"secret" example:"arn:aws:secretsmanager:eu-west-1:123456789012:secret:gatehouse-portal-AbCdEf"`
+
+	// Scopes are asked for when a person signs in; those of an administrator only
+	// when one says so. They are gatehouse:applications and gatehouse:contracts
+	// when the file is silent: some providers refuse a person who may not have one
+	// of those that are asked for, and then the file has to ask for less.
+	Scopes []string `yaml:"scopes" example:"gatehouse:applications"`
+}
+
+// HasPortal reports whether there are pages for people.
+func (c *Config) HasPortal() bool { return c.Registration.Portal.Secret != "" }
 
 // Dynamic says whether clients may register themselves (RFC 7591), which they
 // do at POST /register.
@@ -109,6 +129,7 @@ func (d *decoder) checkRegistration(cfg *Config) {
 		d.warn("registration", "is on, but clients are registered at no provider; give one an adminSecret")
 	}
 	d.checkDynamic(cfg)
+	d.checkPortal(cfg)
 	for i, a := range cfg.APIs {
 		if a.Contract == Required && a.Owners == nil {
 			d.warn(element("apis", i)+".owners", "are missing; only administrators decide who gets access")
@@ -126,6 +147,36 @@ func (d *decoder) checkNoRegistration(cfg *Config) {
 	}
 	if cfg.Registration.Dynamic.Provider != "" {
 		d.warn("registration.dynamic", "has no effect without registration.keys")
+	}
+	if cfg.HasPortal() {
+		d.problem("registration.portal.secret", "needs registration.keys, too: what the portal keeps in browsers is sealed with them")
+	}
+}
+
+// checkPortal fills in what people are asked for.
+func (d *decoder) checkPortal(cfg *Config) {
+	const path = "registration.portal"
+	p := &cfg.Registration.Portal
+	d.checkSecretName(path+".secret", p.Secret)
+	for i, scope := range p.Scopes {
+		if !oauth.ValidScope(scope) {
+			d.problem(element(path+".scopes", i), "is %s; a scope has no spaces, quotes or backslashes", d.shown(element(path+".scopes", i)))
+		}
+	}
+	if !cfg.HasPortal() {
+		return
+	}
+	if p.Scopes == nil {
+		p.Scopes = []string{ScopeApplications, ScopeContracts}
+	}
+	for _, c := range cfg.Providers {
+		switch name := c.Name; {
+		case name != cfg.Registration.SignIn:
+		case p.Secret == c.Secret:
+			d.problem(path+".secret", "is providers[].secret of %s; the portal's client is one of its own, with the redirect URI /portal/callback", name)
+		case p.Secret == c.AdminSecret:
+			d.problem(path+".secret", "is providers[].adminSecret of %s; the portal's client is one of its own, with the redirect URI /portal/callback", name)
+		}
 	}
 }
 
@@ -196,23 +247,41 @@ func (d *decoder) checkTerms(path string, a *API, resources map[string]string) {
 		}
 		resources[a.Resource] = path
 	}
+	if a.URL != "" && d.checkURL(path+".url", a.URL, "?#") && strings.HasSuffix(a.URL, "/") {
+		d.problem(path+".url", "ends with a slash; leave it out")
+	}
 	for i, owner := range a.Owners {
 		if owner == "group:" {
 			d.problem(element(path+".owners", i), `names no group; write "group:" and its name`)
 		}
 	}
+	d.checkTiers(path, a.Tiers)
+	if a.Tiers != nil && a.Contract == None {
+		d.warn(path+".tiers", "have no effect with contract: none")
+	}
+}
+
+func (d *decoder) checkTiers(path string, tiers []Tier) {
 	seen := map[string]bool{}
-	for i, t := range a.Tiers {
+	planned := slices.ContainsFunc(tiers, func(t Tier) bool { return t.UsagePlan != "" })
+	for i, t := range tiers {
 		at := element(path+".tiers", i)
 		d.checkName(at+".name", t.Name, seen)
 		if (t.Requests == 0) != (t.Per == 0) && !d.faulty[at+".requests"] && !d.faulty[at+".per"] {
 			d.problem(at, "has requests or per; a limit needs both, such as requests: 100 and per: 1m")
 		}
-	}
-	if a.Tiers != nil && a.Contract == None {
-		d.warn(path+".tiers", "have no effect with contract: none")
+		plan := at + ".usagePlan"
+		if len(t.UsagePlan) > maxUsagePlan || !consistsOf(t.UsagePlan, "") {
+			d.problem(plan, "is %s; it must be the id of a usage plan, such as a1b2c3", d.shown(plan))
+		}
+		if planned && t.UsagePlan == "" && !d.faulty[plan] {
+			d.warn(at, "has no usagePlan, and others have; where API Gateway asks for an API key it refuses the clients of this tier")
+		}
 	}
 }
+
+// maxUsagePlan is longer than any id of a usage plan that was seen.
+const maxUsagePlan = 20
 
 // checkSecretName checks what leads to a secret; "" is none.
 func (d *decoder) checkSecretName(path, name string) {

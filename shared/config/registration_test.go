@@ -110,6 +110,27 @@ var registrationRefusals = []struct{ name, old, new, want string }{
 		"18:15: apis[1].resource: is that of apis[0], too",
 	},
 	{
+		"an address of an API that ends with a slash is refused",
+		"    routes:", "    url: https://api.example.com/v1/\n    routes:",
+		"12:10: apis[0].url: ends with a slash; leave it out",
+	},
+	{
+		"a portal with the client of another purpose is refused",
+		"keys: gatehouse/keys", "keys: gatehouse/keys\n  portal: {secret: okta/admin}",
+		"16:20: registration.portal.secret: is providers[].adminSecret of okta; the portal's client is one of its own, with the redirect URI /portal/callback",
+	},
+	{
+		"a portal without keys is refused",
+		"keys: gatehouse/keys", "keys: ''\n  portal: {secret: gatehouse/portal}",
+		"16:20: registration.portal.secret: needs registration.keys, too: what the portal keeps in browsers is sealed with them",
+	},
+	{
+		"a scope of the portal that is two is refused",
+		"keys: gatehouse/keys", `keys: gatehouse/keys
+  portal: {secret: gatehouse/portal, scopes: ["gatehouse:applications gatehouse:contracts"]}`,
+		`16:47: registration.portal.scopes[0]: is "gatehouse:applications gatehouse:contracts"; a scope has no spaces, quotes or backslashes`,
+	},
+	{
 		"a resource with a fragment is refused",
 		"    routes:", "    resource: https://api.example.com/#a\n    routes:",
 		"12:15: apis[0].resource: has a query or a fragment; remove everything from the ? or #",
@@ -128,6 +149,16 @@ var registrationRefusals = []struct{ name, old, new, want string }{
 		"a time without a limit is refused",
 		"autoApprove: true}", "autoApprove: true, per: 1m}",
 		"11:13: apis[0].tiers[0]: has requests or per; a limit needs both, such as requests: 100 and per: 1m",
+	},
+	{
+		"a usage plan that is no id is refused",
+		"autoApprove: true}", "autoApprove: true, usagePlan: trial plan}",
+		`11:57: apis[0].tiers[0].usagePlan: is "trial plan"; it must be the id of a usage plan, such as a1b2c3`,
+	},
+	{
+		"a usage plan that is too long for an id is refused",
+		"autoApprove: true}", "autoApprove: true, usagePlan: a1b2c3d4e5f6g7h8i9j0k}",
+		`11:57: apis[0].tiers[0].usagePlan: is "a1b2c3d4e5f6g7h8i9j0k"; it must be the id of a usage plan, such as a1b2c3`,
 	},
 	{
 		"a broker without a registration is refused",
@@ -221,6 +252,11 @@ var registrationWarnings = []struct{ name, old, new, want string }{
 		"tiers of an API that asks for no contract",
 		"    routes:", "    contract: none\n    routes:",
 		"11:12: apis[0].tiers: have no effect with contract: none",
+	},
+	{
+		"a tier without a usage plan beside one that has one",
+		"autoApprove: true}", "autoApprove: true}, {name: gold, usagePlan: a1b2c3}",
+		"11:13: apis[0].tiers[0]: has no usagePlan, and others have; where API Gateway asks for an API key it refuses the clients of this tier",
 	},
 	{
 		"a broker's setting without a broker",

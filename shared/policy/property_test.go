@@ -11,9 +11,9 @@ import (
 	"gatehouse/shared/policy"
 )
 
-// TestDocumentDecidesAsRoutesDo holds random documents against the oracle: on
+// TestW1DocumentDecidesAsRoutesDo holds random documents against the oracle: on
 // the request they answer and, as API Gateway's cache would, on others.
-func TestDocumentDecidesAsRoutesDo(t *testing.T) {
+func TestW1DocumentDecidesAsRoutesDo(t *testing.T) {
 	t.Parallel()
 	const tables, callers, requests = 1000, 3, 10
 	seed := rand.Uint64()
@@ -200,7 +200,7 @@ func starred(template, path string) bool {
 	return match(strings.Split(template, "/"), strings.Split(path, "/"))
 }
 
-// FuzzDocument is TestDocumentDecidesAsRoutesDo for one path of any kind.
+// FuzzDocument is TestW1DocumentDecidesAsRoutesDo for one path of any kind.
 func FuzzDocument(f *testing.F) {
 	for i, s := range oddities {
 		f.Add(uint64(i), "GET", "/a/"+s)

@@ -248,7 +248,7 @@ func (o *org) adminGet(path string) map[string]any {
 	return body
 }
 
-func TestMetadataNoProviderIsSent(t *testing.T) {
+func TestW3MetadataNoProviderIsSent(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t, "")
 	for name, row := range map[string]struct {
@@ -294,8 +294,8 @@ func TestOktaNameTaken(t *testing.T) {
 	}
 }
 
-// TestOktaAnswers feeds answers of every kind to a creation.
-func TestOktaAnswers(t *testing.T) {
+// TestF24OktaAnswers feeds answers of every kind to a creation.
+func TestF24OktaAnswers(t *testing.T) {
 	t.Parallel()
 	const envelope = `{"errorCode":%q,"errorSummary":"MARK","errorLink":"x","errorId":"x","errorCauses":[%s]}`
 	for _, row := range []struct {

@@ -115,6 +115,21 @@ func (p *Provider) AuthorizationURL(ctx context.Context, a Authorization) (strin
 	return endpoint + separator + query.Encode(), nil
 }
 
+// Endpoints returns where the provider signs people in and where it gives out
+// tokens, for telling people. One that the provider does not have is "".
+func (p *Provider) Endpoints(ctx context.Context) (authorization, token string, err error) {
+	for _, one := range []struct {
+		find func(context.Context) (string, error)
+		into *string
+	}{{p.places.authorization, &authorization}, {p.places.token, &token}} {
+		*one.into, err = p.upstream.place(ctx, one.find)
+		if err != nil && !errors.Is(err, ErrUnsupported) {
+			return "", "", p.within("endpoints", err)
+		}
+	}
+	return authorization, token, nil
+}
+
 // SendsIssuer reports whether the provider says who it is when it sends a browser
 // back (RFC 9207), so that an answer without iss is not the provider's. Only its
 // metadata tell, whatever endpoints are configured.

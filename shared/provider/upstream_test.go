@@ -571,7 +571,7 @@ func TestEachTokenRequestHasAConnectionOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestTokenAnswersAreJudged(t *testing.T) {
+func TestW8TokenAnswersAreJudged(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, body string

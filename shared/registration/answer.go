@@ -80,6 +80,8 @@ type contractAnswer struct {
 	Provider      string          `json:"provider"`
 	ClientID      string          `json:"client_id"`
 	Application   string          `json:"application"`
+	Name          string          `json:"application_name,omitempty"`  // for those who decide, in lists
+	Owner         string          `json:"application_owner,omitempty"` // "": it registered itself
 	Status        registry.Status `json:"status"`
 	Tier          string          `json:"tier,omitempty"`
 	RequestedTier string          `json:"requested_tier,omitempty"`

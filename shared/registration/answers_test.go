@@ -115,7 +115,7 @@ func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	}
 }
 
-func TestOnlySmallJSONObjectsAreRead(t *testing.T) {
+func TestW4OnlySmallJSONObjectsAreRead(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	all, _ := a.one()
@@ -219,9 +219,9 @@ func TestTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// TestWhatBreaksIsToldToTheOperatorOnly: a Service that is nil breaks at every
+// TestW6WhatBreaksIsToldToTheOperatorOnly: a Service that is nil breaks at every
 // operation.
-func TestWhatBreaksIsToldToTheOperatorOnly(t *testing.T) {
+func TestW6WhatBreaksIsToldToTheOperatorOnly(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	all, _ := a.one()

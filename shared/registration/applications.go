@@ -1,9 +1,11 @@
 package registration
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"gatehouse/shared/registry"
@@ -266,8 +268,24 @@ func (s *Service) listRequests(w http.ResponseWriter, r *http.Request, c Caller)
 	if err != nil {
 		return err
 	}
-	web.JSON(w, http.StatusOK, map[string]any{"contracts": answerForContracts(all), "next": next})
+	web.JSON(w, http.StatusOK, map[string]any{"contracts": s.introduced(r.Context(), all), "next": next})
 	return nil
+}
+
+// introduced are contracts with whose they are: nobody decides about a client id.
+// An application that is gone meanwhile, or cannot be read, stays without a name.
+func (s *Service) introduced(ctx context.Context, contracts []registry.Contract) []contractAnswer {
+	all := answerForContracts(contracts)
+	var wg sync.WaitGroup
+	for n := range all {
+		wg.Go(func() {
+			if a, err := s.Store.Application(ctx, all[n].Application); err == nil {
+				all[n].Name, all[n].Owner = a.Name, a.Owner
+			}
+		})
+	}
+	wg.Wait()
+	return all
 }
 
 func (s *Service) patchRequest(w http.ResponseWriter, r *http.Request, c Caller) error {

@@ -287,15 +287,21 @@ func (s *Service) remove(ctx context.Context, who string, a registry.Application
 // finishDelete deletes the client of an application that is a tombstone
 // already, and then the tombstone. It can be repeated.
 func (s *Service) finishDelete(ctx context.Context, who string, i registry.Intent) error {
-	if err := s.Store.RemoveContracts(ctx, i.Application.ID); err != nil {
+	left, err := s.Store.RemoveContracts(ctx, i.Application.ID)
+	if err != nil {
 		return err
 	}
 	if err := s.deleteClient(ctx, i); err != nil {
 		return err
 	}
-	return s.complete(ctx, registry.Completion{
+	err = s.complete(ctx, registry.Completion{
 		Intent: i, Outcome: registry.Done, Audits: []registry.Audit{audit(who, "application.deleted", i.Application)},
 	})
+	if err != nil {
+		return err
+	}
+	s.settleSoon(ctx, left...)
+	return nil
 }
 
 // deleteClient deletes the client of an intent's application. One that is gone

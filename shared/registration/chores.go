@@ -30,6 +30,15 @@ func (s *Service) ReapUnused(ctx context.Context) (counts map[string]int, notes 
 	return map[string]int{"deleted": all.Deleted, "kept": all.Kept, "left": len(all.Left)}, notes, err
 }
 
+// KeepUsagePlans is [Service.SettleUsages].
+func (s *Service) KeepUsagePlans(ctx context.Context) (counts map[string]int, notes []string, err error) {
+	all, err := s.SettleUsages(ctx)
+	for _, left := range all.Left {
+		notes = append(notes, fmt.Sprintf("%s of %s by %s: %v", left.Contract.API, left.Contract.Provider, left.Contract.ClientID, left.Err))
+	}
+	return map[string]int{"changed": all.Changed, "settled": all.Settled, "left": len(all.Left)}, notes, err
+}
+
 // LookAtProviders is [Service.CheckProviders].
 func (s *Service) LookAtProviders(ctx context.Context) (counts map[string]int, notes []string, err error) {
 	found, err := s.CheckProviders(ctx)

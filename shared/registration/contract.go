@@ -85,13 +85,14 @@ func checkReason(text string) error {
 
 // newContract is the contract of a that a request for access begins with. The
 // request was checked before.
-func newContract(a registry.Application, access Access, tier Tier) registry.Contract {
+func (s *Service) newContract(a registry.Application, access Access, tier Tier) registry.Contract {
 	c := registry.Contract{
 		Provider: a.Provider, ClientID: a.ClientID, API: access.API, ApplicationID: a.ID,
 		Status: registry.Pending, Reason: access.Reason,
 	}
 	grant(&c, tier)
-	return c
+	api, _ := s.api(access.API)
+	return api.metered(c)
 }
 
 // grant notes that a tier is asked for, and approves it if it approves itself
@@ -136,8 +137,12 @@ func (s *Service) RequestAccess(ctx context.Context, c Caller, id string, access
 	requested.Details["api"], requested.Details["tier"] = access.API, access.Tier
 	was, err := s.Store.Contract(ctx, registry.ContractKey{Provider: a.Provider, ClientID: a.ClientID, API: access.API})
 	if errors.Is(err, registry.ErrNotFound) {
-		made, err := s.Store.CreateContract(ctx, newContract(a, access, tier), requested)
-		return made, fromStore(err)
+		made, err := s.Store.CreateContract(ctx, s.newContract(a, access, tier), requested)
+		if err != nil {
+			return registry.Contract{}, fromStore(err)
+		}
+		s.settleSoon(ctx, usagesOf(made)...)
+		return made, nil
 	}
 	if err != nil {
 		return registry.Contract{}, fromStore(err)
@@ -151,8 +156,21 @@ func (s *Service) RequestAccess(ctx context.Context, c Caller, id string, access
 	if was.Status == registry.Rejected {
 		next.Status, next.DecidedBy = registry.Pending, ""
 	}
-	next, err = s.Store.UpdateContract(ctx, next, requested)
-	return next, fromStore(err)
+	return s.change(ctx, was, next, requested)
+}
+
+// change makes a contract that was read before another, with the usage plan of
+// its tier.
+func (s *Service) change(ctx context.Context, was, next registry.Contract, why registry.Audit) (registry.Contract, error) {
+	a, _ := s.api(was.API)
+	made, err := s.Store.UpdateContract(ctx, a.metered(next), why)
+	if err != nil {
+		return registry.Contract{}, fromStore(err)
+	}
+	if made.UsagePlan != was.UsagePlan {
+		s.settleSoon(ctx, made.Key())
+	}
+	return made, nil
 }
 
 // Contracts lists the contracts of an application of the caller's.
@@ -177,7 +195,11 @@ func (s *Service) Withdraw(ctx context.Context, c Caller, id, api string) error 
 	}
 	withdrawn := audit(c.Subject, "contract.withdrawn", a)
 	withdrawn.Details["api"] = api
-	return fromStore(s.Store.DeleteContract(ctx, is, withdrawn))
+	if err := s.Store.DeleteContract(ctx, is, withdrawn); err != nil {
+		return fromStore(err)
+	}
+	s.settleSoon(ctx, usagesOf(is)...)
+	return nil
 }
 
 func noContract(err error) error {
@@ -271,8 +293,11 @@ func (s *Service) Decide(ctx context.Context, c Caller, d Decision) (registry.Co
 		Who: c.Subject, What: "contract." + string(next.Status), Target: is.ApplicationID,
 		Details: map[string]string{"api": d.API, "client_id": is.ClientID, "tier": next.Tier},
 	}
-	next, err = s.Store.UpdateContract(ctx, next, decided)
-	return next, fromStore(err)
+	made, err := s.change(ctx, is, next, decided)
+	if err == nil && made.UsagePlan == is.UsagePlan {
+		s.settleSoon(ctx, usagesOf(made)...) // what was done to the key by hand is put right
+	}
+	return made, err
 }
 
 // contractAt is the contract that a decision is about.

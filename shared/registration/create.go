@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxAccess    = 50 // how many APIs one request can ask access to
+	maxAccess    = 40 // how many APIs one request can ask access to: contracts and usages go into one transaction
 	markerLength = 26 // as registry.NewID
 	maxAttempts  = 20 // how often the request of one idempotency key is begun
 )
@@ -204,6 +204,7 @@ func (s *Service) create(ctx context.Context, r plan, claim registry.Claim) (Reg
 	}
 	if err == nil {
 		logged(ctx, done.Application)
+		s.settleSoon(ctx, usagesOf(done.Contracts...)...)
 		return done, nil
 	}
 	if errors.Is(err, registry.ErrUnavailable) {
@@ -241,7 +242,7 @@ func (s *Service) created(ctx context.Context, r plan, i registry.Intent, claim 
 		done.RegistrationToken, a.RegistrationHMAC = secret.New(token), mark
 	}
 	for n, access := range r.Access {
-		done.Contracts = append(done.Contracts, newContract(a, access, r.tiers[n]))
+		done.Contracts = append(done.Contracts, s.newContract(a, access, r.tiers[n]))
 	}
 	done.Application = a
 	done.Application.Created, done.Application.State = s.now().UTC(), registry.Active

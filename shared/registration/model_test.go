@@ -1,21 +1,26 @@
 package registration_test
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gatehouse/shared/registration"
 	"gatehouse/shared/registry"
+	"gatehouse/shared/usageplan/usageplantest"
 )
 
 var (
-	schedules = flag.Int("schedules", 10_000, "how many schedules the model test runs")
+	schedules = flag.Int("schedules", 7_000, "how many schedules the model test runs")
 	seed      = flag.Uint64("seed", 1, "of the model test")
 )
 
@@ -69,6 +74,7 @@ type model struct {
 	faulty bool
 	trace  []string
 	made   map[string]map[string]time.Time // by idempotency key: client IDs, and when they were made
+	late   []func()                        // requests to API Gateway whose senders have given up, and that will be done yet
 }
 
 // around plays a provider's faults.
@@ -106,9 +112,68 @@ func (m *model) around(r *http.Request, serve func()) error {
 	return nil
 }
 
+// keys plays the faults of API Gateway. A request that nobody waits for any more
+// may take effect later, but not after the second part of a lease.
+func (m *model) keys(w http.ResponseWriter, r *http.Request, serve func()) error {
+	p, ok := r.Context().Value(processKey{}).(*process)
+	if !ok {
+		serve()
+		return nil
+	}
+	if !p.step() {
+		return errReset
+	}
+	if p.depth == 0 && m.random.IntN(15) == 0 {
+		m.instant(1)
+	}
+	fault := -1
+	if m.faulty {
+		fault = m.random.IntN(25)
+	}
+	switch fault {
+	case 0: // not sent
+		return errReset
+	case 1: // done, and the answer lost
+		serve()
+		return errReset
+	case 2: // done later
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		again := r.Clone(context.Background())
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		server := m.gateway
+		m.late = append(m.late, func() { server.ServeHTTP(httptest.NewRecorder(), again) })
+		return errReset
+	case 3:
+		usageplantest.Refuse(w, http.StatusTooManyRequests, "TooManyRequestsException", "")
+	case 4:
+		usageplantest.Refuse(w, http.StatusInternalServerError, "InternalFailure", "")
+	default:
+		serve()
+	}
+	if p.depth == 0 && m.random.IntN(15) == 0 {
+		m.instant(1)
+	}
+	if !p.step() {
+		return errReset
+	}
+	return nil
+}
+
+// arrive lets requests take effect that are late.
+func (m *model) arrive() {
+	for _, serve := range m.late {
+		serve()
+	}
+	m.late = nil
+}
+
 // operation runs one of everything that can happen.
 func (m *model) operation(depth int) {
 	if m.random.IntN(4) == 0 {
+		m.arrive() // two minutes may be over
 		d := []time.Duration{time.Minute, 3 * time.Minute, 4 * time.Minute, 11 * time.Minute}[m.random.IntN(4)]
 		m.note("time passes: %v", d)
 		m.clock.Advance(d)
@@ -128,7 +193,10 @@ func (m *model) instant(depth int) {
 	if len(all) > 0 {
 		a = all[m.random.IntN(len(all))]
 	}
-	n := m.random.IntN(12)
+	if m.random.IntN(8) == 0 {
+		m.arrive()
+	}
+	n := m.random.IntN(17)
 	what := fmt.Sprintf("%*s", depth, "")
 	var err error
 	switch {
@@ -147,8 +215,25 @@ func (m *model) instant(depth int) {
 		what += "delete " + a.ID
 		err = m.Delete(ctx, ada, a.ID)
 	case n < 10:
-		what += "request access " + a.ID
-		_, err = m.RequestAccess(ctx, ada, a.ID, registration.Access{API: "orders", Tier: "gold"})
+		tier := []string{"trial", "gold"}[m.random.IntN(2)]
+		what += "request access " + tier + " " + a.ID
+		_, err = m.RequestAccess(ctx, ada, a.ID, registration.Access{API: "orders", Tier: tier})
+	case n < 13:
+		d := []registration.Decision{
+			{Status: registry.Approved, Tier: "gold"}, {Status: registry.Approved}, {Status: registry.Revoked}, {Tier: "trial"}, {Tier: "told"},
+		}[m.random.IntN(5)]
+		what += fmt.Sprintf("decide %s %s %s", a.ID, d.Status, d.Tier)
+		d.API, d.ClientID, d.Provider = "orders", a.ClientID, a.Provider
+		_, err = m.Decide(ctx, grace, d)
+	case n < 14:
+		what += "withdraw " + a.ID
+		err = m.Withdraw(ctx, ada, a.ID, "orders")
+	case n < 15:
+		what += "settle usages"
+		_, err = m.SettleUsages(ctx)
+	case n < 16:
+		m.APIs[0].Tiers[1].UsagePlan = []string{"gold01", "trial1", ""}[m.random.IntN(3)] // by a deployment
+		what += "gold has plan " + m.APIs[0].Tiers[1].UsagePlan
 	default:
 		what += "reconcile"
 		_, err = m.Reconcile(ctx)
@@ -188,11 +273,13 @@ func (m *model) note(format string, args ...any) {
 // run plays one schedule and reports whether the invariant holds.
 func (m *model) run() bool {
 	m.open(m.t)
-	m.made, m.trace, m.faulty = map[string]map[string]time.Time{}, nil, true
+	m.APIs[0].Tiers[1].UsagePlan = "gold01"
+	m.gateway.Around = m.keys
+	m.made, m.trace, m.late, m.faulty = map[string]map[string]time.Time{}, nil, nil, true
 	var wrong []string
 	for range 4 + m.random.IntN(8) {
 		m.operation(0)
-		if wrong = m.problems(m.t); wrong != nil {
+		if wrong = append(m.problems(m.t), m.strays()...); wrong != nil {
 			break
 		}
 	}
@@ -234,14 +321,98 @@ func (m *model) settle() []string {
 	if left := m.org.Registered(""); len(left) > 0 {
 		wrong = append(wrong, fmt.Sprintf("clients of nothing: %v", left))
 	}
+	if left := m.gateway.Keys(); len(left) > 0 {
+		wrong = append(wrong, fmt.Sprintf("API keys of nothing: %+v", left))
+	}
+	return append(wrong, m.metered()...)
+}
+
+// contracts are those of all applications.
+func (m *model) contracts() []registry.Contract {
+	var all []registry.Contract
+	for _, a := range m.applications(m.t) {
+		some, _, err := m.Store.ContractsByClient(context.Background(), a.Client(), registry.Page{})
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		all = append(all, some...)
+	}
+	return all
+}
+
+// unsettled are the usages that are to be settled.
+func (m *model) unsettled() []registry.Usage {
+	all, next, err := m.Store.Unsettled(context.Background(), m.clock.Now().Add(time.Hour), registry.Page{Limit: 100})
+	if err != nil || next != "" {
+		m.t.Fatal(next, err)
+	}
+	return all
+}
+
+// strays are API keys that nothing says are there, at any instant. Two of one
+// value there cannot be.
+func (m *model) strays() []string {
+	known := map[string]bool{}
+	for _, c := range m.contracts() {
+		known[c.UsageKey] = true
+	}
+	for _, u := range m.unsettled() {
+		known[u.Value] = true
+	}
+	var wrong []string
+	for _, k := range m.gateway.Keys() {
+		if !known[k.Value] {
+			wrong = append(wrong, fmt.Sprintf("API key %q is written down nowhere", k.Name))
+		}
+	}
+	return wrong
+}
+
+// metered are contradictions between contracts and API keys when all is settled:
+// an approved contract with a plan has one key, in that plan only.
+func (m *model) metered() []string {
+	var wrong []string
+	for _, u := range m.unsettled() {
+		wrong = append(wrong, fmt.Sprintf("not settled: %+v", u))
+	}
+	keys := map[string]usageplantest.Key{}
+	for _, k := range m.gateway.Keys() {
+		keys[k.Value] = k
+	}
+	plans := map[string]string{}
+	for _, tier := range m.APIs[0].Tiers {
+		plans[tier.Name] = tier.UsagePlan
+	}
+	for _, c := range m.contracts() {
+		plan := plans[c.Tier]
+		if c.Status != registry.Approved {
+			plan = ""
+		}
+		k, ok := keys[c.UsageKey]
+		delete(keys, c.UsageKey)
+		if c.UsagePlan != plan || ok != (plan != "") || ok && (!k.Enabled || !slices.Equal(k.Plans, []string{plan})) {
+			wrong = append(wrong, fmt.Sprintf("%s contract with tier %s has plan %q and key %+v", c.Status, c.Tier, c.UsagePlan, k))
+		}
+	}
+	for _, k := range keys {
+		wrong = append(wrong, fmt.Sprintf("API key of no contract: %+v", k))
+	}
 	return wrong
 }
 
 // reconciled reconciles when every lease has ended.
 func (m *model) reconciled() []string {
+	m.arrive()
 	m.clock.Advance(4 * time.Minute)
 	all, err := m.Reconcile(context.Background())
 	wrong := m.problems(m.t)
+	for range 2 { // what changes in the first is listed in the second
+		if usages, err := m.SettleUsages(context.Background()); err != nil || len(usages.Left) > 0 {
+			wrong = append(wrong, fmt.Sprintf("usages: %v, %v", usages.Left, err))
+		}
+		m.clock.Advance(time.Second)
+	}
+	wrong = append(wrong, m.metered()...)
 	if err != nil || len(all.Left) > 0 {
 		wrong = append(wrong, fmt.Sprintf("reconcile: %v, %v", all.Left, err))
 	}
@@ -251,10 +422,10 @@ func (m *model) reconciled() []string {
 	return wrong
 }
 
-// TestEveryClientHasARecordWhateverStopsHalfWay runs random interleavings of
+// TestF18EveryClientHasARecordWhateverStopsHalfWay runs random interleavings of
 // everything that changes clients, with processes that die at any step, lost
 // requests and lost answers.
-func TestEveryClientHasARecordWhateverStopsHalfWay(t *testing.T) {
+func TestF18EveryClientHasARecordWhateverStopsHalfWay(t *testing.T) {
 	t.Parallel()
 	n := *schedules
 	if testing.Short() {

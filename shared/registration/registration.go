@@ -30,6 +30,7 @@ import (
 	"gatehouse/shared/registry"
 	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
+	"gatehouse/shared/usageplan"
 )
 
 // Times of an operation. A provider is called only in the first part of a
@@ -51,6 +52,10 @@ type Service struct {
 	PublicURL   string         // base of registration_client_uri, without a slash at its end; "": as the request came
 	GroupsClaim string         // what the authorizer calls a caller's groups
 	Dynamic     config.Dynamic // registration by clients themselves
+
+	// APIKeys makes an API key at API Gateway what it shall be; nil: none are
+	// managed here. [usageplan.Gateway.Settle] is one.
+	APIKeys func(context.Context, usageplan.Key) (usageplan.Key, error)
 
 	Now   func() time.Time // nil: time.Now
 	NewID func() string    // nil: registry.NewID
@@ -91,7 +96,7 @@ func New(cfg *config.Config, env provider.Environment, store *registry.Store) (*
 func apiOf(c config.API) API {
 	a := API{Name: c.Name, Resource: c.Resource, Providers: c.Providers, Owners: c.Owners}
 	for _, t := range c.Tiers {
-		tier := Tier{Name: t.Name, AutoApprove: t.AutoApprove, Requests: t.Requests}
+		tier := Tier{Name: t.Name, AutoApprove: t.AutoApprove, Requests: t.Requests, UsagePlan: t.UsagePlan}
 		if t.Per > 0 {
 			tier.Per = t.Per.String()
 		}
@@ -121,6 +126,7 @@ type Tier struct {
 	AutoApprove bool   `json:"auto_approve"`
 	Requests    int    `json:"requests,omitempty"` // 0: not limited
 	Per         string `json:"per,omitempty"`      // "1m"
+	UsagePlan   string `json:"-"`                  // id of the usage plan that holds it; "": it is only told
 }
 
 // Route is what one route of an API asks of a token.

@@ -21,8 +21,8 @@ func TestD1OnlySmallJSONIsRead(t *testing.T) {
 	a.unchanged("refused bodies", 0)
 }
 
-// TestD2D4D7D11MetadataIsRefused also covers D3, D5, D8 and D10.
-func TestD2D4D7D11MetadataIsRefused(t *testing.T) {
+// TestD2D4D7D8D11MetadataIsRefused also covers D3, D5, D8 and D10.
+func TestD2D4D7D8D11MetadataIsRefused(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	const redirect, metadata = "invalid_redirect_uri", "invalid_client_metadata"

@@ -19,6 +19,7 @@ import (
 	"gatehouse/shared/seal"
 	"gatehouse/shared/secret"
 	"gatehouse/shared/standin"
+	"gatehouse/shared/usageplan/usageplantest"
 )
 
 const (
@@ -86,6 +87,8 @@ type site struct {
 	line  *direct
 	plain *direct // the line to a server of RFC 7591 and RFC 7592 and nothing more
 	clock *clock
+
+	gateway *usageplantest.Server
 }
 
 func newSite(t *testing.T) *site {
@@ -113,7 +116,9 @@ func newSite(t *testing.T) *site {
 		APIs: []registration.API{
 			{
 				Name: "orders", Providers: []string{"okta", "plain"}, Owners: []string{"group:orders-team", "grace"},
-				Tiers:  []registration.Tier{{Name: "trial", AutoApprove: true, Requests: 100, Per: "1m"}, {Name: "gold"}},
+				Tiers: []registration.Tier{
+					{Name: "trial", AutoApprove: true, Requests: 100, Per: "1m", UsagePlan: "trial1"}, {Name: "gold", UsagePlan: "gold01"}, {Name: "told"},
+				},
 				Routes: []registration.Route{{Route: "GET /orders", Scopes: []string{"orders:read"}}},
 			},
 			{
@@ -149,9 +154,11 @@ func (s *site) provider(t *testing.T, line *direct, cfg config.Provider) *provid
 	return p
 }
 
-// open gives the site an empty store.
+// open gives the site an empty store, and an API Gateway without keys.
 func (s *site) open(t *testing.T) {
 	t.Helper()
+	s.gateway = usageplantest.New(map[string]string{"trial1": "orders/v1", "gold01": "orders/v1"})
+	s.APIKeys = s.gateway.Gateway().Settle
 	store, err := registry.Embedded{Now: s.clock.Now}.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +167,8 @@ func (s *site) open(t *testing.T) {
 }
 
 var (
-	ada = registration.Caller{Subject: "ada", Applications: true}
+	ada   = registration.Caller{Subject: "ada", Applications: true}
+	grace = registration.Caller{Subject: "grace", Contracts: true}
 )
 
 func service(name string) registration.Request {

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// maxTransaction is the number of contracts that one transaction adds or
-// removes: with everything else in it, it stays below DynamoDB's 100 items and
-// 4 MB.
+// maxTransaction is the number of contracts and usages that one transaction
+// adds or removes: with everything else in it, it stays below DynamoDB's 100
+// items and 4 MB.
 const maxTransaction = 80
 
 // Completion is how an intent ended and all that is recorded with it.
@@ -16,7 +16,7 @@ type Completion struct {
 	Intent  Intent  // as Begin, Take or Advance returned it; its Application is what is recorded
 	Outcome Outcome // Done or Undone
 
-	Contracts []Contract // of an application that is created, at most 80
+	Contracts []Contract // of an application that is created, at most 80; those with a usage plan count twice
 	Claim     *Claim     // as Store.Claim returned it; nil: there is none
 	Answer    []byte     // what a repeated request gets, sealed by the caller; with a Claim
 	Audits    []Audit    // at most 5
@@ -71,6 +71,17 @@ func (s *Store) completed(ctx context.Context, c Completion, refusal error) erro
 	return refusal
 }
 
+// items is how many contracts and usages there are to record.
+func (c Completion) items() int {
+	n := len(c.Contracts)
+	for _, contract := range c.Contracts {
+		if contract.UsagePlan != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // outcome returns what the end of an intent means for its application.
 func (s *Store) outcome(ctx context.Context, c Completion) ([]change, error) {
 	operation := c.Intent.Operation
@@ -79,7 +90,7 @@ func (s *Store) outcome(ctx context.Context, c Completion) ([]change, error) {
 		return nil, fmt.Errorf("%w: the intent is not open", ErrTransition)
 	case c.Outcome != Done && c.Outcome != Undone:
 		return nil, fmt.Errorf("%w: outcome is %q", ErrInvalid, c.Outcome)
-	case len(c.Contracts) > maxTransaction || len(c.Audits) > 5:
+	case c.items() > maxTransaction || len(c.Audits) > 5:
 		return nil, fmt.Errorf("%w: too many contracts or audits at once", ErrInvalid)
 	case len(c.Contracts) > 0 && (operation != Create || c.Outcome != Done):
 		return nil, fmt.Errorf("%w: contracts are completed only with a new application", ErrInvalid)
@@ -113,13 +124,34 @@ func (s *Store) created(c Completion) ([]change, error) {
 		changes = append(changes, create(to))
 	}
 	for _, contract := range c.Contracts {
-		_, r, err := s.newContract(contract, a)
+		added, err := s.added(contract, a)
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, create(r))
+		changes = append(changes, added...)
 	}
 	return changes, nil
+}
+
+// added returns what records a contract of an application that is created, and
+// its usage, of which there is none yet: the client is new.
+func (s *Store) added(c Contract, a Application) ([]change, error) {
+	c, err := s.newContract(c, a)
+	if err != nil {
+		return nil, err
+	}
+	var changes []change
+	if c.UsagePlan != "" && c.Status == Approved {
+		usage, err := s.use(&c, Usage{Value: newUsageValue()})
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, usage)
+	} else {
+		c.UsagePlan, c.UsageKey = "", ""
+	}
+	r, err := c.record(0)
+	return append(changes, create(r)), err
 }
 
 // changed ends an update or a rotation: with what the intent says, or, undone,

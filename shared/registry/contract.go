@@ -51,6 +51,8 @@ type Contract struct {
 	Tier          string    `json:"tier,omitempty"`           // the terms that hold
 	RequestedTier string    `json:"requested_tier,omitempty"` // the terms that were asked for, until decided
 	Status        Status    `json:"status"`
+	UsagePlan     string    `json:"usage_plan,omitempty"` // id of API Gateway's usage plan for the tier; "", as always unless approved: none
+	UsageKey      string    `json:"usage_key,omitempty"`  // value of the API key in that plan; set by the store
 	Reason        string    `json:"reason,omitempty"`     // why it was asked for, or decided so
 	DecidedBy     string    `json:"decided_by,omitempty"` // subject
 	Created       time.Time `json:"created"`              // set by the store
@@ -127,9 +129,18 @@ func (s *Store) ContractsByAPI(ctx context.Context, api string, status Status, p
 	return list(ctx, s, contractsAt(api, status), page, decodeContract)
 }
 
-// CreateContract adds a contract of an application that is active, and the
-// record of who asked for it.
+// CreateContract adds a contract of an application that is active, its usage if
+// it has a usage plan, and the record of who asked for it.
 func (s *Store) CreateContract(ctx context.Context, c Contract, audit Audit) (Contract, error) {
+	var made Contract
+	err := besides(func() (err error) {
+		made, err = s.createContract(ctx, c, audit)
+		return err
+	})
+	return made, err
+}
+
+func (s *Store) createContract(ctx context.Context, c Contract, audit Audit) (Contract, error) {
 	a, err := s.Application(ctx, c.ApplicationID)
 	if err != nil {
 		return Contract{}, err
@@ -137,7 +148,14 @@ func (s *Store) CreateContract(ctx context.Context, c Contract, audit Audit) (Co
 	if a.State != Active {
 		return Contract{}, fmt.Errorf("%w: the application is being deleted", ErrTransition)
 	}
-	c, r, err := s.newContract(c, a)
+	if c, err = s.newContract(c, a); err != nil {
+		return Contract{}, err
+	}
+	usage, err := s.usageOf(ctx, &c, Contract{})
+	if err != nil {
+		return Contract{}, err
+	}
+	r, err := c.record(0)
 	if err != nil {
 		return Contract{}, err
 	}
@@ -145,31 +163,39 @@ func (s *Store) CreateContract(ctx context.Context, c Contract, audit Audit) (Co
 	if err != nil {
 		return Contract{}, err
 	}
+	c.Version = r.version
 	application := change{action: check, record: record{key: applicationKey(a.ID)}, was: a.Version}
-	return c, s.write(ctx, application, create(r), create(log))
+	return c, s.write(ctx, append([]change{application, create(r), create(log)}, usage...)...)
 }
 
-// newContract returns a contract of a and the record of it.
-func (s *Store) newContract(c Contract, a Application) (Contract, record, error) {
+// newContract returns a contract of a as it begins.
+func (s *Store) newContract(c Contract, a Application) (Contract, error) {
 	if c.ApplicationID != a.ID || (Client{c.Provider, c.ClientID}) != a.Client() {
-		return Contract{}, record{}, fmt.Errorf("%w: the contract is not of this application", ErrInvalid)
+		return Contract{}, fmt.Errorf("%w: the contract is not of this application", ErrInvalid)
 	}
 	if !Status("").CanBecome(c.Status) {
-		return Contract{}, record{}, fmt.Errorf("%w: a contract cannot begin as %q", ErrTransition, c.Status)
+		return Contract{}, fmt.Errorf("%w: a contract cannot begin as %q", ErrTransition, c.Status)
 	}
 	c.Owner, c.Created = a.Owner, s.clock()
 	c.Updated = c.Created
-	r, err := c.record(0)
-	c.Version = r.version
-	return c, r, err
+	return c, nil
 }
 
 // UpdateContract replaces a contract that was read before, if its status may
 // become the new one, and records who did it. Who the contract is of and when
 // it was made stay as they are. Revoking one bars its owner from the API's
 // tiers that approve themselves, see [Store.Barred]; restoring it lets them in
-// again.
+// again. If it has a usage plan, or had one, its usage is to be settled.
 func (s *Store) UpdateContract(ctx context.Context, next Contract, audit Audit) (Contract, error) {
+	var made Contract
+	err := besides(func() (err error) {
+		made, err = s.updateContract(ctx, next, audit)
+		return err
+	})
+	return made, err
+}
+
+func (s *Store) updateContract(ctx context.Context, next Contract, audit Audit) (Contract, error) {
 	now, err := s.Contract(ctx, next.Key())
 	if err != nil {
 		return Contract{}, err
@@ -181,6 +207,10 @@ func (s *Store) UpdateContract(ctx context.Context, next Contract, audit Audit) 
 		return Contract{}, fmt.Errorf("%w: the contract is %s and cannot become %q", ErrTransition, now.Status, next.Status)
 	}
 	next.ApplicationID, next.Owner, next.Created, next.Updated = now.ApplicationID, now.Owner, now.Created, s.clock()
+	usage, err := s.usageOf(ctx, &next, now)
+	if err != nil {
+		return Contract{}, err
+	}
 	r, err := next.record(now.Version)
 	if err != nil {
 		return Contract{}, err
@@ -201,7 +231,7 @@ func (s *Store) UpdateContract(ctx context.Context, next Contract, audit Audit) 
 		changes = append(changes, bar)
 	}
 	next.Version = r.version
-	return next, s.write(ctx, changes...)
+	return next, s.write(ctx, append(changes, usage...)...)
 }
 
 func barKey(owner, api string) key { return key{partition: join("BARRED", owner), sort: join(api)} }
@@ -219,9 +249,14 @@ func (s *Store) Barred(ctx context.Context, owner, api string) (bool, error) {
 }
 
 // DeleteContract removes a contract that was read before, and records who did
-// it. A revoked contract stays: whoever could delete it could ask anew and be
-// let in by a tier that approves itself.
+// it. If it has a usage plan, its usage is to be settled. A revoked contract
+// stays: whoever could delete it could ask anew and be let in by a tier that
+// approves itself.
 func (s *Store) DeleteContract(ctx context.Context, c Contract, audit Audit) error {
+	return besides(func() error { return s.deleteContract(ctx, c, audit) })
+}
+
+func (s *Store) deleteContract(ctx context.Context, c Contract, audit Audit) error {
 	now, err := s.Contract(ctx, c.Key())
 	if err != nil {
 		return err
@@ -232,34 +267,74 @@ func (s *Store) DeleteContract(ctx context.Context, c Contract, audit Audit) err
 	if now.Status == Revoked {
 		return fmt.Errorf("%w: a revoked contract cannot be deleted; it goes with its application", ErrTransition)
 	}
+	removed, usage, err := s.removed(ctx, now)
+	if err != nil {
+		return err
+	}
 	log, err := s.auditRecord(audit)
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, change{action: remove, record: record{key: c.Key().key()}, was: now.Version}, create(log))
+	return s.write(ctx, append([]change{removed, create(log)}, usage...)...)
+}
+
+// removed returns the change that removes a contract, and that of its usage.
+func (s *Store) removed(ctx context.Context, c Contract) (change, []change, error) {
+	gone := c
+	gone.UsagePlan = ""
+	usage, err := s.usageOf(ctx, &gone, c)
+	return change{action: remove, record: record{key: c.Key().key()}, was: c.Version}, usage, err
 }
 
 // RemoveContracts removes all contracts of an application that is being
-// deleted, before its client is. It can be repeated after any error.
-func (s *Store) RemoveContracts(ctx context.Context, applicationID string) error {
+// deleted, before its client is. It can be repeated after any error. It returns
+// the contracts that it has left usages of, which are to be settled.
+func (s *Store) RemoveContracts(ctx context.Context, applicationID string) ([]ContractKey, error) {
 	a, err := s.Application(ctx, applicationID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if a.State != Deleting {
-		return fmt.Errorf("%w: the application is not being deleted", ErrTransition)
+		return nil, fmt.Errorf("%w: the application is not being deleted", ErrTransition)
 	}
+	var left []ContractKey
 	for {
-		contracts, _, err := s.ContractsByClient(ctx, a.Client(), Page{Limit: maxTransaction})
-		if err != nil || len(contracts) == 0 {
+		var some []ContractKey
+		more := false
+		err := besides(func() (err error) {
+			some, more, err = s.removeContracts(ctx, a.Client())
 			return err
-		}
-		changes := make([]change, len(contracts))
-		for n, c := range contracts {
-			changes[n] = change{action: remove, record: record{key: c.Key().key()}, was: c.Version}
-		}
-		if err := s.write(ctx, changes...); err != nil {
-			return err
+		})
+		left = append(left, some...)
+		if err != nil || !more {
+			return left, err
 		}
 	}
+}
+
+// removeContracts removes as many contracts of a client as one transaction
+// takes. It returns those that it has left usages of, and whether there were any.
+func (s *Store) removeContracts(ctx context.Context, c Client) (left []ContractKey, any bool, err error) {
+	contracts, _, err := s.ContractsByClient(ctx, c, Page{Limit: maxTransaction})
+	if err != nil || len(contracts) == 0 {
+		return nil, false, err
+	}
+	var changes, usages []change
+	for _, contract := range contracts {
+		removed, usage, err := s.removed(ctx, contract)
+		if err != nil {
+			return nil, false, err
+		}
+		if len(changes)+len(usages)+1+len(usage) > maxTransaction {
+			break
+		}
+		changes, usages = append(changes, removed), append(usages, usage...)
+		if len(usage) > 0 {
+			left = append(left, contract.Key())
+		}
+	}
+	if err := s.write(ctx, append(changes, usages...)...); err != nil {
+		return nil, false, err
+	}
+	return left, true, nil
 }

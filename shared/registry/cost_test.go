@@ -100,6 +100,17 @@ func schemaCosts(t *testing.T) {
 		return err
 	})
 	measure("DeleteContract", func() error { return s.DeleteContract(t.Context(), asked, audit) })
+	metered := registry.Contract{
+		Provider: "okta", ClientID: "client", ApplicationID: a.ID, API: "metered", Status: registry.Approved, UsagePlan: "a1b2c3",
+	}
+	measure("CreateContract, usage plan", func() (err error) { metered, err = s.CreateContract(t.Context(), metered, audit); return err })
+	measure("UpdateContract, usage plan", func() (err error) { metered, err = s.UpdateContract(t.Context(), metered, audit); return err })
+	var usage registry.Usage
+	measure("Usage", func() (err error) { usage, err = s.Usage(t.Context(), metered.Key()); return err })
+	measure("Unsettled", func() error { _, _, err := s.Unsettled(t.Context(), lease, registry.Page{}); return err })
+	measure("TakeUsage", func() (err error) { usage, err = s.TakeUsage(t.Context(), usage.Key(), "attempt", lease); return err })
+	measure("UpdateUsage", func() (err error) { usage.Settled = true; usage, err = s.UpdateUsage(t.Context(), usage); return err })
+	measure("DeleteContract, usage plan", func() error { return s.DeleteContract(t.Context(), metered, audit) })
 	measure("Append", func() error { return s.Append(t.Context(), audit) })
 	measure("Audits", func() error { _, _, err := s.Audits(t.Context(), "target", registry.Page{}); return err })
 	if err := read(); err != nil {
@@ -111,7 +122,7 @@ func schemaCosts(t *testing.T) {
 		return err
 	})
 	measure("Unfinished", func() error { _, _, err := s.Unfinished(t.Context(), lease, registry.Page{}); return err })
-	measure("RemoveContracts", func() error { return s.RemoveContracts(t.Context(), a.ID) })
+	measure("RemoveContracts", func() error { _, err := s.RemoveContracts(t.Context(), a.ID); return err })
 	complete(deleting, registry.Completion{Audits: []registry.Audit{audit}})
 	measure("Barred", func() error { _, err := s.Barred(t.Context(), "ada", "orders"); return err })
 	measure("Spend", func() error {

@@ -33,10 +33,10 @@ type attempt struct {
 	next   func(*world, *attempt) bool // the next step; false: the attempt has ended
 }
 
-// TestInterruptedRegistrations follows the protocol of the package
+// TestF18InterruptedRegistrations follows the protocol of the package
 // documentation through random interleavings of attempts with one idempotency
 // key, crashes, lost answers of the provider and reconciliation.
-func TestInterruptedRegistrations(t *testing.T) {
+func TestF18InterruptedRegistrations(t *testing.T) {
 	t.Parallel()
 	schedules := 3_000
 	if testing.Short() {

@@ -124,6 +124,9 @@ func replace(r record, was int64) change { return change{action: put, record: r,
 // refusal is the error of a change that finds another state than it needs.
 func (c change) refusal() error {
 	kind, _, _ := strings.Cut(c.record.key.partition, "#")
+	if kind == usageDue {
+		return fmt.Errorf("%w: %w", ErrStale, errUsage)
+	}
 	if c.was == 0 {
 		return fmt.Errorf("%w: %s", ErrConflict, strings.ToLower(kind))
 	}

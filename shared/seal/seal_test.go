@@ -167,7 +167,7 @@ func TestKeysThatRotatedElsewhere(t *testing.T) {
 	}
 }
 
-func TestKeysThatCannotBeReadAreNoRefusal(t *testing.T) {
+func TestF30KeysThatCannotBeReadAreNoRefusal(t *testing.T) {
 	t.Parallel()
 	b := seal.New(secret.OpenKeys("file:"+filepath.Join(t.TempDir(), "none"), nil))
 	if _, err := b.Seal(t.Context(), "code", "", nil); !errors.Is(err, seal.ErrKeys) {

@@ -31,7 +31,7 @@ func (s *scripted) open() *Source[Credentials] {
 	}
 }
 
-func TestCredentialsAreKept(t *testing.T) {
+func TestF15CredentialsAreKept(t *testing.T) {
 	t.Parallel()
 	s := &scripted{text: `{"client_id":"a","client_secret":"one"}`, now: time.Unix(1e9, 0)}
 	src := s.open()

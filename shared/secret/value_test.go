@@ -11,7 +11,7 @@ import (
 	"gatehouse/shared/secret"
 )
 
-func TestValueIsNeverPrinted(t *testing.T) {
+func TestW9ValueIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	v := secret.New("hunter2")
 	exported := struct{ S secret.Value }{v}

@@ -244,7 +244,7 @@ func TestA5_scopes(t *testing.T) {
 }
 
 // T2: a token that is bound to a key is no bearer token (RFC 9449, RFC 8705).
-func TestT2_senderConstrained(t *testing.T) {
+func TestT2_Q5_senderConstrained(t *testing.T) {
 	t.Parallel()
 	rows := map[string]error{}
 	for _, cnf := range []string{`{"jkt":"AA"}`, `{"x5t#S256":"AA"}`, `{}`, `null`, `""`} {

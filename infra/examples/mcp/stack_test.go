@@ -435,7 +435,7 @@ func TestAnAgentThatMayOnlyLook(t *testing.T) {
 	}
 }
 
-func TestC4WhatTheGatewayAnswers(t *testing.T) {
+func TestC4B5B6WhatTheGatewayAnswers(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`

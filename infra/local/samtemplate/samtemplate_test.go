@@ -41,6 +41,8 @@ func TestTheTemplateOfThisRepository(t *testing.T) {
 		"ADMIN_SECRET":                     "",
 		"SIGN_IN_GROUP":                    "",
 		"ORDERS_RESOURCE":                  "",
+		"ORDERS_URL":                       "",
+		"PORTAL_SECRET":                    "",
 		"REGISTRATION_KEYS":                "RegistrationKeys",
 		"BROKER_KEYS":                      "BrokerKeys",
 		"REGISTRY_TABLE":                   "RegistryTable",

@@ -107,7 +107,7 @@ func applicationIsDeleted(f *fixture) {
 	approved := contractOf(a, "orders")
 	approved.Status = registry.Approved
 	a = f.create(a, approved)
-	f.want(registry.ErrTransition, f.RemoveContracts(f.ctx(), a.ID))
+	f.want(registry.ErrTransition, f.removeContracts(a))
 
 	i := f.begin(registry.Delete, a)
 	if now := f.application(a.ID); now.State != registry.Deleting {
@@ -122,8 +122,8 @@ func applicationIsDeleted(f *fixture) {
 	_, err := f.CreateContract(f.ctx(), contractOf(a, "billing"), auditOf(a.ID))
 	f.want(registry.ErrTransition, err)
 
-	f.must(f.RemoveContracts(f.ctx(), a.ID))
-	f.must(f.RemoveContracts(f.ctx(), a.ID))
+	f.must(f.removeContracts(a))
+	f.must(f.removeContracts(a))
 	_, err = f.Contract(f.ctx(), approved.Key())
 	f.want(registry.ErrNotFound, err)
 
@@ -136,6 +136,11 @@ func applicationIsDeleted(f *fixture) {
 	f.want(registry.ErrNotFound, err)
 	_, err = f.Begin(f.ctx(), f.intent(registry.Update, a))
 	f.want(registry.ErrNotFound, err)
+}
+
+func (f *fixture) removeContracts(a registry.Application) error {
+	_, err := f.RemoveContracts(f.ctx(), a.ID)
+	return err
 }
 
 // alias is the URL of a client's metadata.

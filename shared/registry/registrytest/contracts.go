@@ -201,6 +201,6 @@ func ownerIsBarred(f *fixture) {
 	barred("restored", false)
 	become(registry.Revoked)
 	f.begin(registry.Delete, f.application(a.ID))
-	f.must(f.RemoveContracts(f.ctx(), a.ID))
+	f.must(f.removeContracts(a))
 	barred("when the application goes", true)
 }

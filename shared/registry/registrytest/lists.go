@@ -144,5 +144,9 @@ func nothingIsFound(f *fixture) {
 	f.want(registry.ErrNotFound, err)
 	_, err = f.UpdateContract(f.ctx(), registry.Contract{Provider: "okta", ClientID: "client", API: "orders"}, auditOf("x"))
 	f.want(registry.ErrNotFound, err)
-	f.want(registry.ErrNotFound, f.RemoveContracts(f.ctx(), "id"))
+	f.want(registry.ErrNotFound, f.removeContracts(registry.Application{ID: "id"}))
+	_, err = f.Usage(f.ctx(), registry.ContractKey{Provider: "okta", ClientID: "client", API: "orders"})
+	f.want(registry.ErrNotFound, err)
+	_, err = f.TakeUsage(f.ctx(), registry.ContractKey{Provider: "okta", ClientID: "client", API: "orders"}, "attempt", f.clock.Now())
+	f.want(registry.ErrNotFound, err)
 }
