@@ -102,6 +102,7 @@ func (s *story) browse(ctx context.Context, app application, verifier string) st
 		"code_challenge": {oauth.Challenge(verifier)}, "code_challenge_method": {oauth.S256},
 	}
 	ada, next := newPerson(), s.system.Own+"/authorize?"+query.Encode()
+	ada.client.Transport = s.client.Transport
 	for _, form := range []url.Values{nil, {"username": {userLogin}, "password": {userPassword}, "action": {"login"}}, nil} {
 		at := next
 		if next, s.err = ada.open(ctx, at, form); s.err != nil {
