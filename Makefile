@@ -22,7 +22,7 @@ CONFIG ?= infra/gatehouse.yaml
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check doctor explain schema template test test-long lint fuzz cover bench build sbom vulnerable ci clean
+.PHONY: help run demo check doctor explain schema template sam-local test test-long lint fuzz cover bench build sbom vulnerable ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,12 +49,16 @@ schema: ## write infra/gatehouse.schema.json from the types
 template: ## SAM, cfn-lint and checkov over the templates, and our own rules
 	$(GO) test ./infra/template
 
+sam-local: ## the events and the orders API by sam local, in containers (Linux, root, Docker)
+	@echo "sam local: an image of a Debian, sam build, some fifty containers, one line each; about three minutes"
+	$(GO) test -v -count=1 -timeout 20m ./infra/samlocal
+
 test: ## all tests, in random order, with the race detector
 ifeq ($(RACE),)
 	@echo "make test: no C compiler, so the race detector is off" >&2
 	@test -z "$(CI)"
 endif
-	$(GO) test $(RACE) -shuffle=on ./...
+	$(GO) test $(RACE) -shuffle=on $$($(GO) list ./... | grep -v '/infra/samlocal$$') # has a target of its own
 
 test-long: ## what takes minutes: the registry's costs among 100,000 applications
 	$(GO) test ./shared/registry -run '^TestDynamo$$' -crowd 100000
@@ -139,6 +143,7 @@ ci: ## everything CI does, on any machine with Go and a C compiler
 	$(MAKE) lint
 	$(MAKE) test
 	$(MAKE) test-long
+	$(MAKE) sam-local
 	$(MAKE) sbom
 	$(MAKE) demo
 	$(MAKE) check

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gatehouse/infra/tooltest"
 )
 
 const (
@@ -29,9 +31,9 @@ func startKeycloak(t *testing.T) server {
 	t.Helper()
 	java, err := newJava(t.Context(), keycloakJava)
 	if err != nil {
-		missing(t, err)
+		tooltest.Missing(t, err)
 	}
-	home, err := cached(t, "keycloak-"+keycloakVersion, func(ctx context.Context, dir string) error {
+	home, err := tooltest.Cached(t.Context(), "keycloak-"+keycloakVersion, func(ctx context.Context, dir string) error {
 		if err := unpack(ctx, dir, "org.keycloak:keycloak-quarkus-dist:"+keycloakVersion+":zip"); err != nil {
 			return err
 		}
@@ -39,7 +41,7 @@ func startKeycloak(t *testing.T) server {
 		return run(ctx, dir, java, keycloakArgs(dir, "build", "--db=dev-mem", "--health-enabled=true")...)
 	})
 	if err != nil {
-		missing(t, err)
+		tooltest.Missing(t, err)
 	}
 	port, management := freePort(t), freePort(t)
 	base := "http://127.0.0.1:" + port

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"gatehouse/infra/tooltest"
 )
 
 // oidcProviderVersion names the cached copy; it follows package-lock.json.
@@ -17,13 +19,13 @@ func startOIDCProvider(t *testing.T) server {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		missing(t, err)
+		tooltest.Missing(t, err)
 	}
-	dir, err := cached(t, oidcProviderVersion, func(ctx context.Context, dir string) error {
+	dir, err := tooltest.Cached(t.Context(), oidcProviderVersion, func(ctx context.Context, dir string) error {
 		return install(ctx, dir, "testdata/oidc-provider")
 	})
 	if err != nil {
-		missing(t, err)
+		tooltest.Missing(t, err)
 	}
 	const initialToken, secret = "initial-access-token", "gateway-secret"
 	port := freePort(t)

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/infra/tooltest"
 	"gatehouse/shared/fetch"
 	"gatehouse/shared/provider"
 	"gatehouse/shared/token"
@@ -45,16 +46,16 @@ func startOpenAM(t *testing.T) openAM {
 	t.Helper()
 	java, err := newJava(t.Context(), openAMJava)
 	if err != nil {
-		missing(t, err)
+		tooltest.Missing(t, err)
 	}
-	home, err := cached(t, "openam-"+openAMVersion+"-tomcat-"+tomcatVersion, func(ctx context.Context, dir string) error {
+	home, err := tooltest.Cached(t.Context(), "openam-"+openAMVersion+"-tomcat-"+tomcatVersion, func(ctx context.Context, dir string) error {
 		if err := unpack(ctx, dir, "org.apache.tomcat:tomcat:"+tomcatVersion+":zip"); err != nil {
 			return err
 		}
 		return unpack(ctx, filepath.Join(dir, "openam"), "org.openidentityplatform.openam:openam-server:"+openAMVersion+":war")
 	})
 	if err != nil {
-		missing(t, err)
+		tooltest.Missing(t, err)
 	}
 	port := freePort(t)
 	base := "http://127.0.0.1:" + port // it wants a name with dots in it

@@ -15,57 +15,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gatehouse/infra/tooltest"
 )
 
-// How long things may take on a busy machine of two cores.
-const (
-	fetchTimeout = 4 * time.Minute
-	startTimeout = 3 * time.Minute
-)
-
-// missing ends the test because a server cannot be had.
-func missing(t *testing.T, err error) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal(err)
-	}
-	t.Skip(err)
-}
-
-// cached returns the directory of this name in the user's cache. If there is
-// none, fill fills one beside it that is then renamed: what is there is
-// complete.
-func cached(t *testing.T, name string, fill func(ctx context.Context, dir string) error) (string, error) {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	parent := filepath.Join(cache, "gatehouse")
-	dir := filepath.Join(parent, name)
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
-	}
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return "", err
-	}
-	fresh, err := os.MkdirTemp(parent, name+".") //nolint:usetesting // it is renamed, so on the same file system
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(fresh)
-	ctx, cancel := context.WithTimeout(t.Context(), fetchTimeout)
-	defer cancel()
-	if err := fill(ctx, fresh); err != nil {
-		return "", err
-	}
-	if err := os.Rename(fresh, dir); err != nil {
-		if _, other := os.Stat(dir); other != nil { // else another test was faster
-			return "", err
-		}
-	}
-	return dir, nil
-}
+// startTimeout is how long a server may take to start on a busy machine of two
+// cores.
+const startTimeout = 3 * time.Minute
 
 // run runs a command that ends by itself.
 func run(ctx context.Context, dir, name string, args ...string) error {
@@ -84,7 +40,7 @@ func start(t *testing.T, server *exec.Cmd, ready string) {
 	var log bytes.Buffer
 	server.Stdout, server.Stderr = &log, &log
 	if err := server.Start(); err != nil {
-		missing(t, err)
+		tooltest.Missing(t, err)
 	}
 	ended := make(chan struct{})
 	go func() {

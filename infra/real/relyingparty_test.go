@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gatehouse/infra/tooltest"
 	"gatehouse/shared/broker"
 	"gatehouse/shared/config"
 	"gatehouse/shared/fetch"
@@ -152,11 +153,11 @@ func (s site) register(t *testing.T, method string) relyingParty {
 // oauth4webapi returns where it is.
 func oauth4webapi(t *testing.T) string {
 	t.Helper()
-	dir, err := cached(t, oauth4webapiVersion, func(ctx context.Context, dir string) error {
+	dir, err := tooltest.Cached(t.Context(), oauth4webapiVersion, func(ctx context.Context, dir string) error {
 		return install(ctx, dir, "testdata/oauth4webapi")
 	})
 	if err != nil {
-		missing(t, err)
+		tooltest.Missing(t, err)
 	}
 	return filepath.Join(dir, "node_modules")
 }
@@ -169,7 +170,7 @@ func (c relyingParty) steps(t *testing.T) []step {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		missing(t, err)
+		tooltest.Missing(t, err)
 	}
 	script := exec.CommandContext(t.Context(), node, "testdata/oauth4webapi/client.mjs", oauth4webapi(t))
 	script.Stderr = t.Output()
