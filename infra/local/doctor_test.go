@@ -22,8 +22,14 @@ func (r *running) consult(t *testing.T, text string, args ...string) (string, in
 		"OIDC_ISSUER": r.issuer(), "OIDC_AUDIENCE": "api://default", "SIGN_IN_GROUP": "Everyone", "AUTHORIZER_CACHE_SECONDS": "60",
 		"ADMIN_SECRET": "file:" + filepath.Join(r.folder, "admin_secret.json"),
 	}
+	// A machine that has much else to do gets more time than a provider.
+	patient := strings.Replace(string(contents(t, "../gatehouse.yaml")), "  - name: okta\n", "  - name: okta\n    requestTimeout: 10s\n", 1)
+	file := filepath.Join(t.TempDir(), "gatehouse.yaml")
+	if err := os.WriteFile(file, []byte(patient), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var printed bytes.Buffer
-	args = append(args, "--template", "../../template.yaml", "--config", "../gatehouse.yaml")
+	args = append(args, "--template", "../../template.yaml", "--config", file)
 	code := execute(t.Context(), args, stage{in: strings.NewReader(text), out: &printed, err: &printed, env: lookup(env)})
 	return printed.String(), code
 }
