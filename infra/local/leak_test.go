@@ -151,7 +151,12 @@ func TestNothingLeaks(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- sys.Serve(ctx) }()
-	t.Cleanup(func() { stop(); <-served })
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("stopping: %v", err)
+		}
+	})
 
 	w := new(wire)
 	s := &story{system: sys, out: &told, clock: clock, client: &http.Client{Transport: w}}
