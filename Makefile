@@ -6,6 +6,7 @@ ACTIONLINT    ?= github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 CYCLONEDX     ?= github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 GOVULNCHECK   ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME      ?= 30s
+SOAK          ?= 5m
 BENCHCOUNT    ?= 5
 ARCH          ?= arm64
 ARGS          ?=
@@ -22,7 +23,7 @@ CONFIG ?= infra/gatehouse.yaml
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check doctor explain schema template sam-local test test-long lint fuzz cover bench build sbom vulnerable ci clean
+.PHONY: help run demo check doctor explain schema template sam-local test test-long lint fuzz soak cover bench build sbom vulnerable ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,12 +72,15 @@ lint: ## vet, format, the linters of .golangci.yml, and the workflow for GitHub
 # A number of runs (30000x) is exact; a time may end in "context deadline
 # exceeded", which is the go command's, not a finding.
 fuzz: ## every fuzz target for FUZZTIME (30s)
-	@$(GO) list ./... | while read -r pkg; do \
+	@$(GO) list ./... | { n=0; while read -r pkg; do \
 		for target in $$($(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz'); do \
-			echo "$$pkg $$target"; \
+			echo "$$pkg $$target"; n=$$((n + 1)); \
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$pkg" || exit 1; \
 		done; \
-	done
+	done; [ -z "$(SUMMARY)" ] || printf '%12d  %s\n' $$n 'parsers fuzzed, $(FUZZTIME) each, without a finding' >> "$(SUMMARY)"; }
+
+soak: ## the system under load for SOAK (5m), while keys rotate and the provider fails
+	$(GO) test ./infra/local -run '^TestSoak$$' -soak $(SOAK) -timeout 60m -v
 
 cover: ## coverage by package, and coverage.html
 	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./...
@@ -139,9 +143,13 @@ sbom: build ## what each function is made of, as CycloneDX, under build/sbom/
 vulnerable: ## known vulnerabilities that the code can reach; asks vuln.go.dev
 	$(GO) run $(GOVULNCHECK) ./...
 
+# What was counted on the way stands at the end.
+ci: export SUMMARY = $(CURDIR)/build/summary
 ci: ## everything CI does, on any machine with Go and a C compiler
+	@mkdir -p build && rm -f $(SUMMARY)
 	$(MAKE) lint
 	$(MAKE) test
+	$(MAKE) soak SOAK=1m
 	$(MAKE) test-long
 	$(MAKE) sam-local
 	$(MAKE) sbom
@@ -149,6 +157,7 @@ ci: ## everything CI does, on any machine with Go and a C compiler
 	$(MAKE) check
 	$(MAKE) bench BENCHCOUNT=3
 	$(MAKE) fuzz FUZZTIME=10000x
+	@echo && cat $(SUMMARY)
 
 clean: ## what the other targets left behind
 	rm -rf build .aws-sam coverage.out coverage.html

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"gatehouse/infra/tooltest"
 )
 
 // wire records what goes over it: all that clients send and get.
@@ -173,6 +175,7 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	w.misuse(ctx, t, sys, secrets)
 
+	leaks := 0
 	for name, text := range map[string]string{"the log": log.String(), "the trace": trace.String(), "what is printed": told.String()} {
 		if text == "" {
 			t.Errorf("%s is empty", name)
@@ -182,6 +185,7 @@ func TestNothingLeaks(t *testing.T) {
 				continue // which has the path that somebody chose
 			}
 			if found := leaked(secrets, line); found != nil {
+				leaks++
 				t.Errorf("%s has %v: %s", name, found, line)
 			}
 		}
@@ -190,15 +194,19 @@ func TestNothingLeaks(t *testing.T) {
 		// Codes travel in addresses (RFC 6749 §4.1.2), and nothing else of this.
 		at := regexp.MustCompile(`([?&]code=)[^&]*`).ReplaceAllString(x.url, "$1")
 		if found := leaked(secrets, at); found != nil && n < delivered {
+			leaks++
 			t.Errorf("the address of exchange %d has %v", n, found)
 		}
 		if n >= delivered {
 			if found := leaked(secrets, x.body+header(x.answered)); found != nil {
+				leaks++
 				t.Errorf("%s: an answer to misuse repeats %v: %s", place(x.url), found, x.body)
 			}
 		}
 	}
-	t.Logf("%d secrets, %d exchanges, %d lines of log", len(secrets), len(w.exchanges), strings.Count(log.String(), "\n"))
+	tooltest.Count(t, "exchanges in which secrets were looked for", int64(len(w.exchanges)))
+	tooltest.Count(t, "lines of log in which secrets were looked for", int64(strings.Count(log.String()+trace.String(), "\n")))
+	tooltest.Count(t, "leaks found", int64(leaks))
 }
 
 func header(h http.Header) string {

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gatehouse/infra/tooltest"
 )
 
 const standards = "../../docs/standards.md"
@@ -62,6 +64,14 @@ func TestStandards(t *testing.T) {
 		}
 	}
 	noneIsMissing(t, rows)
+	faults := 0
+	for number := range rows {
+		if strings.HasPrefix(number, "F") {
+			faults++
+		}
+	}
+	tooltest.Count(t, "requirements with a test that is named after them", int64(len(tests)))
+	tooltest.Count(t, "of which faults that are survived", int64(faults))
 	if *update {
 		if err := os.WriteFile(standards, want.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
