@@ -84,7 +84,8 @@ func TestSoak(t *testing.T) {
 	for n := range 4 {
 		all.Go(func() { s.call(ctx, rand.New(rand.NewPCG(uint64(n), 1))) })
 	}
-	before := s.watch(ctx)
+	wait(ctx, *soakFor/2)
+	before := used() // when everything has warmed up
 	all.Wait()
 	after := used()
 
@@ -112,12 +113,6 @@ func used() usage {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return usage{m.HeapAlloc, runtime.NumGoroutine()}
-}
-
-// watch says what is used when everything has warmed up.
-func (s *soak) watch(ctx context.Context) usage {
-	wait(ctx, *soakFor/2)
-	return used()
 }
 
 func wait(ctx context.Context, d time.Duration) {
