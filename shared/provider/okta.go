@@ -177,8 +177,8 @@ func (o *okta) update(ctx context.Context, c Client) (Client, error) {
 func (o *okta) remove(ctx context.Context, c Client) error {
 	request := call{method: http.MethodDelete, url: o.one(c)}
 	r, err := o.sender.send(ctx, request)
-	if err == nil && !r.ok() {
-		err = r.failure(request)
+	if err == nil {
+		err = r.deleted(request)
 	}
 	if errors.Is(err, ErrGone) {
 		return nil

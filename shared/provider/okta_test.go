@@ -280,6 +280,30 @@ func TestW3MetadataNoProviderIsSent(t *testing.T) {
 	}
 }
 
+// TestAPageIsNoAnswer of the provider, whatever its status: something stands
+// between. A client that is taken for deleted would be left behind.
+func TestAPageIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t, "")
+	made, err := o.CreateClient(t.Context(), service("app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, status := range []int{200, 201, 202} {
+		o.Break(standin.Clients, standin.Fault{Status: status, Body: standin.Garbage})
+		if err := o.DeleteClient(t.Context(), made); !errors.Is(err, provider.ErrUncertain) {
+			t.Errorf("delete, %d: got %v, want %v", status, err, provider.ErrUncertain)
+		}
+		if _, _, err := o.FindClient(t.Context(), "app"); !errors.Is(err, provider.ErrUnavailable) {
+			t.Errorf("find, %d: got %v, want %v", status, err, provider.ErrUnavailable)
+		}
+		o.Mend()
+	}
+	if err := o.DeleteClient(t.Context(), made); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOktaNameTaken(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t, "")

@@ -106,7 +106,7 @@ func (a *openAMAgents) send(ctx context.Context, method, id string, body map[str
 	case !r.ok():
 		return nil, openAMFailure(r, request)
 	case method == http.MethodDelete:
-		return map[string]json.RawMessage{}, nil
+		return map[string]json.RawMessage{}, r.deleted(request)
 	}
 	m, err := members(r.body)
 	if err != nil || openAMText(m["_id"]) != id {

@@ -106,8 +106,8 @@ func (p *pingFederate) update(ctx context.Context, c Client) (Client, error) {
 func (p *pingFederate) remove(ctx context.Context, c Client) error {
 	request := call{method: http.MethodDelete, url: p.clients + "/" + url.PathEscape(c.ClientID)}
 	r, err := p.sender.send(ctx, request)
-	if err == nil && !r.ok() {
-		err = r.failure(request)
+	if err == nil {
+		err = r.deleted(request)
 	}
 	if errors.Is(err, ErrGone) {
 		return nil

@@ -82,8 +82,8 @@ func (s *rfc7591) remove(ctx context.Context, c Client) error {
 		return err
 	}
 	r, err := s.sender.send(ctx, request)
-	if err == nil && !r.ok() {
-		err = r.failure(request)
+	if err == nil {
+		err = r.deleted(request)
 	}
 	if errors.Is(err, ErrGone) && request.token.Reveal() == "" {
 		return nil

@@ -77,9 +77,10 @@ func (c call) asAdmin() bool { return !c.bare && c.token.Reveal() == "" }
 
 // reply is an answer. body is nil unless it is JSON of bearable size.
 type reply struct {
-	status int
-	header http.Header
-	body   []byte
+	status  int
+	header  http.Header
+	body    []byte
+	foreign bool // there was a body, and it is none of ours
 }
 
 func (r reply) ok() bool { return r.status >= 200 && r.status < 300 }
@@ -194,6 +195,8 @@ func (s *sender) attempt(ctx context.Context, c call, credentials secret.Credent
 	}
 	if err == nil && int64(len(body)) <= s.limit && strictjson.Valid(body, providerJSON) == nil {
 		r.body = body
+	} else {
+		r.foreign = len(body) > 0
 	}
 	return r, nil
 }
@@ -301,10 +304,26 @@ func (r reply) failure(c call) error {
 		return ErrNameTaken
 	case r.status >= 500, e.code == "server_error": // RFC 6749 §4.1.2.1; OpenAM has 400 with it
 		return c.lost()
-	case r.status == http.StatusBadRequest, r.status == http.StatusUnprocessableEntity, r.ok():
+	case r.status == http.StatusBadRequest, r.status == http.StatusUnprocessableEntity, r.ok() && e.code != "":
 		return &MetadataError{e.field()}
+	case r.ok(): // something that stands between has answered
+		return c.lost()
 	}
 	return fmt.Errorf("%w: it answers %d", ErrUnavailable, r.status)
+}
+
+// deleted judges the answer to a deletion: 204 (RFC 7592 §2.3), or another
+// success with nothing or JSON in it. A page comes from something that stands
+// between, and nobody knows what became of the client.
+func (r reply) deleted(c call) error {
+	switch {
+	case !r.ok():
+		return r.failure(c)
+	case r.foreign:
+		return c.lost()
+	default:
+		return nil
+	}
 }
 
 func (e reason) field() string {
