@@ -1,12 +1,13 @@
 // Command registration is the Lambda function that registers client
-// applications at the identity providers and keeps who may call which API. It
+// applications at the identity providers and keeps who may call which API, and
+// serves the portal, the pages on which people ask for both. It
 // reads gatehouse.yaml from beside itself, or from where GATEHOUSE_CONFIG says,
 // and keeps its records in the table that REGISTRY_TABLE names.
 package main
 
 import (
 	"context"
-	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -15,24 +16,25 @@ import (
 	"gatehouse/shared/apigw"
 	"gatehouse/shared/config"
 	"gatehouse/shared/fetch"
+	"gatehouse/shared/portal"
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registration"
 	"gatehouse/shared/registry"
 	"gatehouse/shared/secret"
+	"gatehouse/shared/usageplan"
 )
 
 func main() {
-	log := apigw.Logger()
-	service, err := build()
+	log, metrics := apigw.Logger(), apigw.Namespace(os.Getenv)
+	handler, err := build()
 	if err != nil {
-		// A bad deployment fails here, not at the first request.
-		log.Error("start", slog.String("cause", err.Error()))
+		apigw.NotStarted(log, metrics, "registration", err)
 		os.Exit(1)
 	}
-	lambda.Start(&apigw.HTTP{Handler: service.Handler(), Log: log})
+	lambda.Start(&apigw.HTTP{Handler: handler, Log: log, Metrics: metrics, Function: "registration"})
 }
 
-func build() (*registration.Service, error) {
+func build() (http.Handler, error) {
 	cfg, err := config.Load(config.Path(os.Getenv), os.LookupEnv)
 	if err != nil {
 		return nil, err
@@ -45,9 +47,20 @@ func build() (*registration.Service, error) {
 		return nil, err
 	}
 	secrets := &secret.Manager{Roots: roots}
-	service, err := registration.New(cfg, provider.Environment{HTTP: fetch.NewClient(roots), Secrets: secrets}, store)
+	env := provider.Environment{HTTP: fetch.NewClient(roots), Secrets: secrets}
+	service, err := registration.New(cfg, env, store)
 	if err != nil {
 		return nil, err
 	}
-	return service, service.Check(ctx)
+	service.APIKeys = (&usageplan.Gateway{Roots: roots}).Settle
+	if err := service.Check(ctx); err != nil || !cfg.HasPortal() {
+		return service.Handler(), err
+	}
+	pages, err := portal.New(cfg, portal.Environment{
+		Registration: service.Handler(), Box: service.Box, Providers: service.Providers, HTTP: env.HTTP, Secrets: secrets,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pages.Handler(service.Handler()), pages.Check(ctx)
 }

@@ -82,6 +82,7 @@ func (s *system) invite(out io.Writer) {
   REST API           %[1]s
   HTTP API           %[2]s
   identity provider  %[3]s  (a stand-in for Okta; user %[5]s, password "%[6]s")
+  portal             %[4]s/portal  (sign in there as the same user)
   registration       %[4]s  (described by %[4]s/openapi.json)
   broker             %[4]s  (described by %[4]s/broker/openapi.json)
 

@@ -28,12 +28,14 @@ import (
 	"gatehouse/shared/config"
 	"gatehouse/shared/demoapi"
 	"gatehouse/shared/fetch"
+	"gatehouse/shared/portal"
 	"gatehouse/shared/provider"
 	"gatehouse/shared/reconciler"
 	"gatehouse/shared/registration"
 	"gatehouse/shared/registry"
 	"gatehouse/shared/secret"
 	"gatehouse/shared/standin"
+	"gatehouse/shared/usageplan/usageplantest"
 )
 
 // The cast of the walk-through, at the stand-in. The developer and the owner are
@@ -43,6 +45,8 @@ const (
 	developerSecret = "developer-secret"
 	ownerID         = "orders-owner"
 	ownerSecret     = "orders-owner-secret"
+	portalID        = "portal"
+	portalSecret    = "portal-secret"
 	apiToken        = "00standin-api-token"
 	userLogin       = "ada@example.com"
 	userPassword    = "correct horse"
@@ -84,8 +88,9 @@ type system struct {
 	Own  string // base URL of Gatehouse's own API
 
 	standin   *standin.Server
-	store     *registry.Store // in memory, as the stand-in's clients are
-	folder    string          // of what the functions would find in Secrets Manager
+	store     *registry.Store       // in memory, as the stand-in's clients are
+	keys      *usageplantest.Server // API Gateway's API keys, in the template's usage plans
+	folder    string                // of what the functions would find in Secrets Manager
 	now       func() time.Time
 	policyOff atomic.Bool // the REST API serves as if no authorizer were attached
 	functions map[string]function
@@ -115,7 +120,7 @@ func newSystem(ctx context.Context, o options) (*system, error) {
 		IDP: base(o.listeners[2]), Own: base(o.listeners[3]), functions: map[string]function{}, listeners: o.listeners, now: o.now,
 	}
 	var err error
-	if s.standin, err = newStandin(s.IDP, o.now); err != nil {
+	if s.standin, err = newStandin(s.IDP, s.Own, o.now); err != nil {
 		return nil, err
 	}
 	template, err := load(o.files)
@@ -123,6 +128,7 @@ func newSystem(ctx context.Context, o options) (*system, error) {
 		return nil, err
 	}
 	s.localize(template)
+	s.keys = usageplantest.New(plans(template))
 	if s.store, err = (registry.Embedded{Now: o.now}).Open(); err != nil {
 		return nil, err
 	}
@@ -143,6 +149,17 @@ func newSystem(ctx context.Context, o options) (*system, error) {
 	}
 	s.servers = []*http.Server{s.server(apis.rest), s.server(apis.web), idp, s.server(apis.own)}
 	return s, nil
+}
+
+// plans are the usage plans of the template, with their stages.
+func plans(template *samtemplate.Template) map[string]string {
+	all := map[string]string{}
+	for _, api := range template.APIs {
+		for _, plan := range api.UsagePlans {
+			all[plan.ID] = api.LogicalID + "/" + api.Stage
+		}
+	}
+	return all
 }
 
 // Addresses that the template takes, which wants https, in the place of this
@@ -182,7 +199,7 @@ func (s *system) issuer() string { return s.IDP + "/oauth2/default" }
 // tokenURL is where it issues tokens.
 func (s *system) tokenURL() string { return s.issuer() + "/v1/token" }
 
-func newStandin(org string, now func() time.Time) (*standin.Server, error) {
+func newStandin(org, own string, now func() time.Time) (*standin.Server, error) {
 	program := []string{standin.ClientCredentials}
 	return standin.New(standin.Okta{
 		Org:      org,
@@ -194,6 +211,10 @@ func newStandin(org string, now func() time.Time) (*standin.Server, error) {
 		}}},
 		Clients: []standin.Client{
 			{ID: developerID, Secret: developerSecret, Name: "A developer's command line", GrantTypes: program},
+			{
+				ID: portalID, Secret: portalSecret, Name: "The Gatehouse portal", GrantTypes: []string{standin.AuthorizationCode},
+				RedirectURIs: []string{own + "/portal/callback"},
+			},
 			{ID: ownerID, Secret: ownerSecret, Name: "The orders team", GrantTypes: program, Claims: map[string]any{"groups": []string{ordersTeam}}},
 		},
 		Users: []standin.User{{Login: userLogin, Password: userPassword, Groups: []string{"Everyone", ordersTeam}}},
@@ -211,6 +232,7 @@ func (s *system) install(ctx context.Context, template *samtemplate.Template, o 
 		// The template takes https issuers only; what a function is told can be
 		// overridden, as with sam local --env-vars.
 		f.Environment["OIDC_ISSUER"], f.Environment["PUBLIC_URL"], f.Environment["ORDERS_RESOURCE"] = s.issuer(), s.Own, s.REST+"/orders"
+		f.Environment["ORDERS_URL"] = s.REST
 		maps.Copy(f.Environment, secrets)
 		cfg, err := config.Load(o.files.Config, lookup(f.Environment))
 		if err != nil {
@@ -237,6 +259,7 @@ func (s *system) secrets() (map[string]string, error) {
 		"ADMIN_SECRET":      `{"authorization":"SSWS ` + apiToken + `"}`,
 		"REGISTRATION_KEYS": `{"current":"` + rand.Text() + rand.Text() + `"}`,
 		"BROKER_KEYS":       `{"current":"` + rand.Text() + rand.Text() + `"}`,
+		"PORTAL_SECRET":     `{"client_id":"` + portalID + `","client_secret":"` + portalSecret + `"}`,
 	} {
 		path := filepath.Join(s.folder, strings.ToLower(name)+".json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -265,12 +288,23 @@ func (s *system) handler(ctx context.Context, id string, cfg *config.Config, env
 		if err != nil {
 			return nil, err
 		}
+		service.APIKeys = s.keys.Gateway().Settle
 		if id == registrationFunction {
-			return &apigw.HTTP{Handler: service.Handler(), Log: env.Log, Now: s.now}, nil
+			if !cfg.HasPortal() {
+				return &apigw.HTTP{Handler: service.Handler(), Log: env.Log, Now: s.now}, nil
+			}
+			pages, err := portal.New(cfg, portal.Environment{
+				Registration: service.Handler(), Box: service.Box, Providers: service.Providers, HTTP: env.HTTP, Secrets: env.Secrets, Now: s.now,
+			})
+			if err != nil {
+				return nil, err
+			}
+			return &apigw.HTTP{Handler: pages.Handler(service.Handler()), Log: env.Log, Now: s.now}, nil
 		}
 		return &reconciler.Reconciler{Log: env.Log, Now: s.now, Jobs: []reconciler.Job{
 			{Name: "interrupted", Run: service.FinishInterrupted},
 			{Name: "unused", Run: service.ReapUnused},
+			{Name: "usage", Run: service.KeepUsagePlans},
 			{Name: "providers", Run: service.LookAtProviders},
 			reconciler.KeepKeys(service.Providers, s.store),
 		}}, nil
@@ -301,7 +335,7 @@ type gateways struct{ rest, web, own http.Handler }
 func (s *system) gateways(template *samtemplate.Template, o options) (gateways, error) {
 	var all gateways
 	for _, api := range template.APIs {
-		g, err := gateway.New(gateway.Config{API: api, Invoke: s.invoke, Trace: o.trace, Now: s.now})
+		g, err := gateway.New(gateway.Config{API: api, Invoke: s.invoke, KeyPlan: s.keys.PlanOf, Trace: o.trace, Now: s.now})
 		if err != nil {
 			return gateways{}, err
 		}

@@ -284,7 +284,8 @@ func TestTheTemplateOfThisRepository(t *testing.T) {
 			}
 			rec := httptest.NewRecorder()
 			g.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/v1/orders", nil))
-			check(t, rec, 401, `{"message":"Unauthorized"}`)
+			check(t, rec, 401, `{"message":"Unauthorized","detail":"Send an access token as Authorization: Bearer. One in the `+
+				`address (?access_token=) counts only for an API in profile mulesoft, for addresses end up in logs and histories."}`)
 			if got := rec.Header().Get("Www-Authenticate"); got != `Bearer realm="orders"` {
 				t.Errorf("got WWW-Authenticate %q", got)
 			}

@@ -100,7 +100,10 @@ func TestTheTemplateOfThisRepository(t *testing.T) {
 			Kind: samtemplate.Request, Function: "AuthorizerFunction", IdentitySources: identity, TTL: 90 * time.Second,
 		}},
 		GatewayResponses: map[string]samtemplate.GatewayResponse{
-			"UNAUTHORIZED":                   {StatusCode: 401, Headers: challenge(`'Bearer realm="orders"'`)},
+			"UNAUTHORIZED": {StatusCode: 401, Headers: challenge(`'Bearer realm="orders"'`), Templates: map[string]string{
+				"application/json": `{"message":$context.error.messageString,"detail":"Send an access token as Authorization: Bearer. One in the ` +
+					`address (?access_token=) counts only for an API in profile mulesoft, for addresses end up in logs and histories."}`,
+			}},
 			"ACCESS_DENIED":                  {StatusCode: 403, Headers: challenge(`'Bearer realm="orders", error="insufficient_scope"'`)},
 			"AUTHORIZER_FAILURE":             unavailable,
 			"AUTHORIZER_CONFIGURATION_ERROR": unavailable,
