@@ -23,7 +23,7 @@ CONFIG ?= infra/gatehouse.yaml
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check doctor explain schema template sam-local test test-long lint fuzz soak cover bench build sbom vulnerable ci clean
+.PHONY: help run demo check doctor explain schema postman template sam-local test test-long lint fuzz soak cover bench build sbom vulnerable ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ explain: ## what is decided about the token on standard input (ARGS="GET /orders
 schema: ## write infra/gatehouse.schema.json from the types
 	@$(GO) run ./infra/local schema > infra/gatehouse.schema.json.new
 	@mv infra/gatehouse.schema.json.new infra/gatehouse.schema.json
+
+postman: ## write infra/postman from the OpenAPI documents
+	@$(GO) run ./infra/local postman
 
 template: ## SAM, cfn-lint and checkov over the templates, and our own rules
 	$(GO) test ./infra/template

@@ -268,7 +268,7 @@ var elsewhere = []string{
 	"fromFunctionAttributes", "skipPermissions", "RequestAuthorizer", "HttpLambdaAuthorizer", "HttpLambdaResponseType", "resultsCacheTtl", // CDK
 	"aws_api_gateway_authorizer", "aws_apigatewayv2_authorizer", "aws_lambda_permission", "authorizer_payload_format_version",
 	"enable_simple_responses", "authorizer_uri", "invoke_arn", // Terraform
-	"ApplicationLogLevel", "metadataPublish", // Lambda, Okta
+	"ApplicationLogLevel", "AuthorizationScopes", "metadataPublish", // Lambda, API Gateway, Okta
 	"interrupted_cause", "unused_cause", "providers_cause", "usage_cause", // package reconciler puts them together
 }
 

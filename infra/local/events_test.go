@@ -28,7 +28,7 @@ import (
 	"gatehouse/shared/secret"
 )
 
-var update = flag.Bool("update", false, "rewrite what a test compares with: the .want.json files in events/, the table of settings in README.md")
+var update = flag.Bool("update", false, "rewrite what a test compares with: the .want.json files in events/, infra/postman, the table of settings in README.md")
 
 // eventsDir is the folder of the events.
 const eventsDir = "../../events"

@@ -27,6 +27,7 @@ type commands struct {
 	Explain explainCommand `cmd:"" help:"Read a token from standard input and say, step by step, what the authorizer decides about it. The token is never printed."`
 	Schema  schemaCommand  `cmd:"" help:"Print the JSON Schema of gatehouse.yaml."`
 	Events  eventsCommand  `cmd:"" help:"Write the events of events/ anew, with tokens of a new key."`
+	Postman postmanCommand `cmd:"" help:"Write the collection and the environment that Postman imports, from the OpenAPI documents."`
 }
 
 // stage is where a command runs: its streams and its environment.
