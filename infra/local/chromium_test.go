@@ -148,16 +148,36 @@ func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 func value[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	v, err := chromedp.Run(b.ctx, action)
+	for n := 0; gone(err) && n < attempts; n++ {
+		v, err = chromedp.Run(b.ctx, action)
+	}
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return v
 }
 
+// attempts is how often something is done again because a page was replaced
+// while it was looked at.
+const attempts = 20
+
+// gone reports whether what an action found had left the page by then, so that
+// nothing was done.
+func gone(err error) bool {
+	if err == nil || !strings.Contains(err.Error(), "No node with given id") {
+		return false
+	}
+	time.Sleep(50 * time.Millisecond)
+	return true
+}
+
 // arrive does what leads to another page.
 func (b *tab) arrive(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	answer, err := chromedp.RunResponse(b.ctx, steps...)
+	for n := 0; gone(err) && len(steps) == 1 && n < attempts; n++ {
+		answer, err = chromedp.RunResponse(b.ctx, steps...)
+	}
 	if err != nil {
 		b.t.Fatal(err)
 	}
