@@ -81,7 +81,7 @@ type tab struct {
 type complaint struct{ at, text string }
 
 // patience is for a machine that has much else to do.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // tab opens a tab. Whatever the browser has to complain about there fails the
 // test, but for the status of a page.
