@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -62,22 +65,16 @@ func newSubjects() ([]subject, error) {
 		return nil, err
 	}
 	signed, signature := split(jwt)
-	return []subject{
+	subjects := []subject{
 		{name: "bare RS256: SHA-256 and rsa.VerifyPKCS1v15", run: func() error {
 			digest := sha256.Sum256(signed)
 			return rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, digest[:], signature)
 		}},
-		{name: "token: gate, signature, claims", run: func() error {
-			u, err := token.Parse(jwt)
-			if err == nil {
-				_, err = issuerOf.Verify(context.Background(), u)
-			}
-			return err
-		}},
-		{name: "decision, event to answer, uncached", bound: 1.8, run: decide(uncached, event)},
-		{name: "decision, event to answer, cached", bound: 0.6, run: decide(cached, event)},
-		{name: "decision, event to answer, cached, with contract", bound: 0.65, run: decide(contracted, event)},
-		{name: "event: ours", run: func() error {
+		{name: "token, RS256: gate, signature, claims", target: 1.15, bound: 1.4, allocs: 29, run: verify(issuerOf, jwt)},
+		{name: "decision, event to answer, uncached", target: 1.4, bound: 1.8, allocs: 43, run: decide(uncached, event)},
+		{name: "decision, event to answer, cached", target: 0.3, bound: 0.5, allocs: 15, run: decide(cached, event)},
+		{name: "decision, event to answer, cached, with contract", target: 0.3, bound: 0.5, allocs: 15, run: decide(contracted, event)},
+		{name: "event: ours", allocs: 6, run: func() error {
 			_, err := apigw.ParseRequest(event)
 			return err
 		}},
@@ -85,7 +82,120 @@ func newSubjects() ([]subject, error) {
 			var e events.APIGatewayCustomAuthorizerRequestTypeRequest
 			return json.Unmarshal(event, &e)
 		}},
-	}, nil
+	}
+	many := func(routes, providers int) (func() error, error) {
+		a, err := newGrown(key, routes, providers)
+		if err != nil {
+			return nil, err
+		}
+		return decide(a, event), nil
+	}
+	small, err := many(10, 1)
+	if err != nil {
+		return nil, err
+	}
+	base := len(subjects)
+	subjects = append(subjects, subject{name: "decision, cached, routes: 10, providers: 1", base: base, run: small})
+	for _, grown := range []struct{ routes, providers int }{{1000, 1}, {10, 50}} {
+		one, err := many(grown.routes, grown.providers)
+		if err != nil {
+			return nil, err
+		}
+		name := fmt.Sprintf("decision, cached, routes: %d, providers: %d", grown.routes, grown.providers)
+		subjects = append(subjects, subject{name: name, base: base, target: 1.2, bound: 1.5, run: one})
+	}
+	return others(subjects)
+}
+
+// newGrown is an authorizer of an API with many routes and providers, of which
+// the last signs.
+func newGrown(key *rsa.PrivateKey, routes, providers int) (*apigw.Authorizer, error) {
+	dir, err := os.MkdirTemp("", "gatehouse-bench")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	keys := filepath.Join(dir, "keys.json")
+	if err := os.WriteFile(keys, []byte(jwksOf(key)), 0o600); err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	var names []string
+	b.WriteString("providers:\n")
+	for n := range providers {
+		from := issuer
+		if n+1 < providers {
+			from = fmt.Sprintf("https://example%d.okta.com/oauth2/default", n)
+		}
+		names = append(names, fmt.Sprintf("okta%d", n))
+		fmt.Fprintf(&b, "  - {name: okta%d, type: okta, issuer: %q, audiences: [\"api://default\"], keysFile: %q, keysOnly: true, tokens: jwt}\n", n, from, keys)
+	}
+	fmt.Fprintf(&b, "apis:\n  - name: orders\n    providers: [%s]\n    match: {stageVariable: orders}\n    contract: none\n    routes:\n", strings.Join(names, ", "))
+	b.WriteString("      - {route: \"GET /orders/{id}\", scopes: [orders:read]}\n")
+	for n := range routes - 1 {
+		fmt.Fprintf(&b, "      - {route: \"GET /c%d/{id}\", scopes: [c%d:read]}\n", n, n%200)
+	}
+	a, _, err := authorizerOf(b.String())
+	return a, err
+}
+
+// others adds ES256 and EdDSA, each after the bare check of its own.
+func others(subjects []subject) ([]subject, error) {
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range []struct {
+		alg string
+		key crypto.Signer
+	}{{"ES256", ec}, {"EdDSA", ed}} {
+		jwt, err := signWith(one.alg, one.key)
+		if err != nil {
+			return nil, err
+		}
+		_, issuerOf, err := authorizerWith(one.alg, one.key)
+		if err != nil {
+			return nil, err
+		}
+		signed, signature := split(jwt)
+		base := len(subjects)
+		subjects = append(subjects,
+			subject{name: "bare " + one.alg, base: base, run: func() error { return bare(one.key.Public(), signed, signature) }},
+			subject{name: "token, " + one.alg + ": gate, signature, claims", base: base, target: 1.08, bound: 1.25, run: verify(issuerOf, jwt)})
+	}
+	return subjects, nil
+}
+
+var errBare = errors.New("the signature does not verify")
+
+func bare(public crypto.PublicKey, signed, signature []byte) error {
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		digest := sha256.Sum256(signed)
+		var r, s big.Int
+		if ecdsa.Verify(k, digest[:], r.SetBytes(signature[:32]), s.SetBytes(signature[32:])) {
+			return nil
+		}
+	case ed25519.PublicKey:
+		if ed25519.Verify(k, signed, signature) {
+			return nil
+		}
+	}
+	return errBare
+}
+
+func verify(i *token.Issuer, jwt string) func() error {
+	return func() error {
+		u, err := token.Parse(jwt)
+		if err == nil {
+			_, err = i.Verify(context.Background(), u)
+		}
+		return err
+	}
 }
 
 func decide(a *apigw.Authorizer, event []byte) func() error {
@@ -99,9 +209,11 @@ func decide(a *apigw.Authorizer, event []byte) func() error {
 }
 
 // sign makes an access token with the claims that Okta writes.
-func sign(key *rsa.PrivateKey) (string, error) {
+func sign(key *rsa.PrivateKey) (string, error) { return signWith("RS256", key) }
+
+func signWith(alg string, key crypto.Signer) (string, error) {
 	now := time.Now()
-	header := `{"kid":"bench","alg":"RS256"}`
+	header := `{"kid":"bench","alg":"` + alg + `"}`
 	claims, err := json.Marshal(map[string]any{
 		"ver": 1, "jti": "AT.0mP4JKAZX1iACIT4vbEDF7LpvDVjxypPMf0D7uX39RE", "iss": issuer, "aud": "api://default",
 		"sub": "ada@example.com", "iat": now.Unix(), "exp": now.Add(12 * time.Hour).Unix(), "cid": "0oabcdefgh1234567890",
@@ -113,7 +225,18 @@ func sign(key *rsa.PrivateKey) (string, error) {
 	}
 	input := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString(claims)
 	digest := sha256.Sum256([]byte(input))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	var signature []byte
+	switch k := key.(type) {
+	case *ecdsa.PrivateKey:
+		var r, s *big.Int
+		if r, s, err = ecdsa.Sign(rand.Reader, k, digest[:]); err == nil {
+			signature = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+		}
+	case ed25519.PrivateKey:
+		signature = ed25519.Sign(k, []byte(input))
+	default:
+		signature, err = key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	}
 	return input + "." + base64.RawURLEncoding.EncodeToString(signature), err
 }
 
@@ -171,16 +294,60 @@ func newAuthorizer(key *rsa.PrivateKey, cacheEntries int, contract config.Contra
 		return nil, nil, err
 	}
 	defer os.RemoveAll(dir)
-	jwks := fmt.Sprintf(`{"keys":[{"kty":"RSA","kid":"bench","use":"sig","alg":"RS256","n":%q,"e":%q}]}`,
-		base64.RawURLEncoding.EncodeToString(key.N.Bytes()),
-		base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()))
 	keys := filepath.Join(dir, "keys.json")
-	if err := os.WriteFile(keys, []byte(jwks), 0o600); err != nil {
+	if err := os.WriteFile(keys, []byte(jwksOf(key)), 0o600); err != nil {
 		return nil, nil, err
 	}
-	cfg, err := config.Parse(fmt.Appendf(nil, `
+	p := fmt.Sprintf(`{name: okta, type: okta, issuer: %q, audiences: ["api://default"], keysFile: %q, keysOnly: true, cacheEntries: %d}`, issuer, keys, cacheEntries)
+	return authorizerOf(configOf(p, contract))
+}
+
+// authorizerWith trusts one key of another kind.
+func authorizerWith(alg string, key crypto.Signer) (*apigw.Authorizer, *token.Issuer, error) {
+	public, err := jwk(alg, key.Public())
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err := os.MkdirTemp("", "gatehouse-bench")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer os.RemoveAll(dir)
+	keys := filepath.Join(dir, "keys.json")
+	if err := os.WriteFile(keys, []byte(`{"keys":[`+public+`]}`), 0o600); err != nil {
+		return nil, nil, err
+	}
+	p := fmt.Sprintf(`{name: okta, type: okta, issuer: %q, audiences: ["api://default"], keysFile: %q, keysOnly: true, algorithms: [%s]}`, issuer, keys, alg)
+	return authorizerOf(configOf(p, config.None))
+}
+
+func jwk(alg string, public crypto.PublicKey) (string, error) {
+	text := base64.RawURLEncoding.EncodeToString
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		point, err := k.Bytes() // 4, x, y
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf(`{"kty":"EC","crv":"P-256","kid":"bench","alg":%q,"x":%q,"y":%q}`, alg, text(point[1:33]), text(point[33:])), nil
+	case ed25519.PublicKey:
+		return fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","kid":"bench","alg":%q,"x":%q}`, alg, text(k)), nil
+	default:
+		return "", errBare
+	}
+}
+
+func jwksOf(key *rsa.PrivateKey) string {
+	return fmt.Sprintf(`{"keys":[{"kty":"RSA","kid":"bench","use":"sig","alg":"RS256","n":%q,"e":%q}]}`,
+		base64.RawURLEncoding.EncodeToString(key.N.Bytes()),
+		base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()))
+}
+
+// configOf is a gatehouse.yaml with one provider and one API.
+func configOf(provider string, contract config.Contract) string {
+	return fmt.Sprintf(`
 providers:
-  - {name: okta, type: okta, issuer: %q, audiences: ["api://default"], keysFile: %q, keysOnly: true, cacheEntries: %d}
+  - %s
 apis:
   - name: orders
     providers: [okta]
@@ -191,7 +358,11 @@ apis:
       - {route: "GET /orders/{id}", anyScope: [orders:read, orders:admin]}
       - {route: POST /orders, scopes: [orders:write]}
       - {route: "ANY /admin/{proxy+}", scopes: [orders:admin]}
-`, issuer, keys, cacheEntries, contract), func(string) (string, bool) { return "", false })
+`, provider, contract)
+}
+
+func authorizerOf(text string) (*apigw.Authorizer, *token.Issuer, error) {
+	cfg, err := config.Parse([]byte(text), func(string) (string, bool) { return "", false })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -204,7 +375,8 @@ apis:
 	if err != nil {
 		return nil, nil, err
 	}
-	handler := gate.Handler(slog.New(slog.NewJSONHandler(io.Discard, nil))) //nolint:sloglint // the line is to be written, if to nowhere
+	line := &apigw.LineHandler{Handler: slog.NewJSONHandler(io.Discard, nil), Writer: io.Discard} //nolint:sloglint // the line is to be written, if to nowhere
+	handler := gate.Handler(slog.New(line))
 	handler.Metrics = "Gatehouse"
 	return handler, p.Issuer, nil
 }

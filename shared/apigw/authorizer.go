@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -59,9 +60,9 @@ func (a *Authorizer) Invoke(ctx context.Context, event []byte) (answer []byte, e
 	if a.Decide == nil {
 		return nil, l.fail(ErrUnavailable, "unavailable", errors.New("apigw: Authorizer has no Decide"))
 	}
-	decideCtx, cancel := withBudget(ctx, a.Budget, defaultBudget)
-	defer cancel()
-	l.decision, err = a.Decide(decideCtx, l.request)
+	limited := budget{Context: ctx, end: endOf(ctx, a.Budget, defaultBudget)}
+	defer limited.stop()
+	l.decision, err = a.Decide(&limited, l.request)
 	if err != nil {
 		return nil, l.fail(ErrUnavailable, "unavailable", err)
 	}
@@ -74,13 +75,59 @@ func (a *Authorizer) Invoke(ctx context.Context, event []byte) (answer []byte, e
 
 // withBudget limits ctx to budget, and to its own deadline less the reserve.
 func withBudget(ctx context.Context, budget, otherwise time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(ctx, endOf(ctx, budget, otherwise))
+}
+
+func endOf(ctx context.Context, budget, otherwise time.Duration) time.Time {
 	if budget <= 0 {
 		budget = otherwise
 	}
 	if end, ok := ctx.Deadline(); ok {
 		budget = min(budget, time.Until(end)-reserve)
 	}
-	return context.WithTimeout(ctx, budget)
+	return time.Now().Add(budget)
+}
+
+// budget is context.WithDeadline that makes its timer when somebody looks whether
+// it is done: a decision from what is at hand never does.
+type budget struct {
+	context.Context // the invocation's
+
+	end    time.Time
+	once   sync.Once // makes the two below
+	timed  context.Context
+	cancel context.CancelFunc
+}
+
+// ended is what a budget becomes that nobody has looked at.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// Deadline implements [context.Context].
+func (b *budget) Deadline() (time.Time, bool) { return b.end, true }
+
+// Done implements [context.Context].
+func (b *budget) Done() <-chan struct{} {
+	b.start()
+	return b.timed.Done()
+}
+
+// Err implements [context.Context].
+func (b *budget) Err() error {
+	b.start()
+	return b.timed.Err()
+}
+
+func (b *budget) start() {
+	b.once.Do(func() { b.timed, b.cancel = context.WithDeadline(b.Context, b.end) })
+}
+
+func (b *budget) stop() {
+	b.once.Do(func() { b.timed, b.cancel = ended, func() {} })
+	b.cancel()
 }
 
 func now(clock func() time.Time) time.Time {

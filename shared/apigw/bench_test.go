@@ -91,7 +91,7 @@ func BenchmarkInvoke(b *testing.B) {
 			}
 		}
 	}
-	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	log := slog.New(&apigw.LineHandler{Handler: slog.NewJSONHandler(io.Discard, nil), Writer: io.Discard})
 	b.Run("no_log", func(b *testing.B) { run(b, &apigw.Authorizer{}) })
 	b.Run("log", func(b *testing.B) { run(b, &apigw.Authorizer{Log: log}) })
 	b.Run("log_and_metrics", func(b *testing.B) { run(b, &apigw.Authorizer{Log: log, Metrics: "Gatehouse"}) })

@@ -128,18 +128,19 @@ func readText(d *strictjson.Decoder, dst *[]byte) error {
 
 // readTexts appends a string, or the strings of an array.
 func readTexts(d *strictjson.Decoder, dst *[][]byte) error {
-	one := func() error {
-		var b []byte
-		err := readText(d, &b)
-		if b != nil {
-			*dst = append(*dst, b)
-		}
-		return err
-	}
 	if d.Kind() == strictjson.Array {
-		return d.Array(one)
+		return d.Array(func() error { return appendText(d, dst) })
 	}
-	return one()
+	return appendText(d, dst)
+}
+
+func appendText(d *strictjson.Decoder, dst *[][]byte) error {
+	if d.Kind() == strictjson.Null {
+		return d.Null()
+	}
+	b, err := d.String()
+	*dst = append(*dst, b)
+	return err
 }
 
 func readObject(d *strictjson.Decoder, member func(name []byte) error) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -22,7 +23,11 @@ const maxAttr = 512
 // in the format and from the level that AWS_LAMBDA_LOG_FORMAT and
 // AWS_LAMBDA_LOG_LEVEL say, and adds the invocation's requestId to each line.
 func Logger() *slog.Logger {
-	return slog.New(lambdacontext.NewLogHandler())
+	h := lambdacontext.NewLogHandler()
+	if os.Getenv("AWS_LAMBDA_LOG_FORMAT") == logJSON { //nolint:forbidigo // lambdacontext reads the same
+		h = &LineHandler{Handler: h, Writer: os.Stdout}
+	}
+	return slog.New(h)
 }
 
 // NotStarted writes why a function does not start: a bad deployment fails then,
@@ -103,7 +108,7 @@ func (l *authorizerLine) write(ctx context.Context, a *Authorizer) {
 	if a.Metrics != "" {
 		attrs = append(attrs,
 			slog.Int(metricDecisions, 1),
-			slog.Any(metricMetadata, decisionsOf(l.start, a.Metrics)))
+			slog.Any(metricMetadata, decisions{l.start, a.Metrics}))
 	}
 	attrs = append(attrs, slog.Float64(metricLatency, milliseconds(l.took)))
 	record := slog.NewRecord(l.start, level, "authorizer", 0)
@@ -128,10 +133,14 @@ func milliseconds(d time.Duration) float64 {
 }
 
 func cleanAttr(a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindString {
+	switch a.Value.Kind() { //nolint:exhaustive // the other kinds are no text
+	case slog.KindString:
 		a.Value = slog.StringValue(clean(a.Value.String(), maxAttr))
-	}
-	if texts, ok := a.Value.Any().([]string); ok && a.Value.Kind() == slog.KindAny {
+	case slog.KindAny:
+		texts, ok := a.Value.Any().([]string)
+		if !ok {
+			return a
+		}
 		all := make([]string, len(texts))
 		for n, text := range texts {
 			all[n] = clean(text, maxAttr)

@@ -2,8 +2,11 @@ package apigw
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"gatehouse/shared/strictjson"
 )
 
 // Members of the log line that hold the metrics and tell CloudWatch of them.
@@ -19,7 +22,7 @@ const (
 // METRICS_NAMESPACE says; "", for no metrics, where log lines are text, in which
 // CloudWatch finds none.
 func Namespace(getenv func(string) string) string {
-	if getenv("AWS_LAMBDA_LOG_FORMAT") != "JSON" {
+	if getenv("AWS_LAMBDA_LOG_FORMAT") != logJSON {
 		return ""
 	}
 	return getenv("METRICS_NAMESPACE")
@@ -43,23 +46,27 @@ type metric struct {
 	Unit string
 }
 
-// decisionsOf is the metadata of a decision. CloudWatch bills each metric for
-// each combination of dimension values, so latency has only the dimensions that
-// tell something.
-func decisionsOf(t time.Time, namespace string) *emf {
-	return &emf{Timestamp: t.UnixMilli(), CloudWatchMetrics: []directive{
-		{
-			Namespace:  namespace,
-			Dimensions: [][]string{{"api", "outcome"}, {"outcome"}, {"reason"}},
-			Metrics:    []metric{{Name: metricDecisions, Unit: "Count"}},
-		},
-		{
-			Namespace:  namespace,
-			Dimensions: [][]string{{"api", "outcome"}},
-			Metrics:    []metric{{Name: metricLatency, Unit: "Milliseconds"}},
-		},
-	}}
+// decisions is the metadata of a decision. CloudWatch bills each metric for each
+// combination of dimension values, so latency has only the dimensions that tell
+// something.
+type decisions struct {
+	at        time.Time
+	namespace string
 }
+
+// appendJSON appends what encoding/json would write of an emf.
+func (d decisions) appendJSON(b []byte) []byte {
+	b = append(b, `{"Timestamp":`...)
+	b = strconv.AppendInt(b, d.at.UnixMilli(), 10)
+	b = append(b, `,"CloudWatchMetrics":[{"Namespace":`...)
+	b = strictjson.AppendString(b, d.namespace)
+	b = append(b, `,"Dimensions":[["api","outcome"],["outcome"],["reason"]],"Metrics":[{"Name":"`+metricDecisions+`","Unit":"Count"}]},{"Namespace":`...)
+	b = strictjson.AppendString(b, d.namespace)
+	return append(b, `,"Dimensions":[["api","outcome"]],"Metrics":[{"Name":"`+metricLatency+`","Unit":"Milliseconds"}]}]}`...)
+}
+
+// MarshalJSON implements [encoding/json.Marshaler], for handlers that are not ours.
+func (d decisions) MarshalJSON() ([]byte, error) { return d.appendJSON(nil), nil }
 
 // countsOf is the metadata of counts that stand in a line by their names.
 func countsOf(t time.Time, namespace string, names []string) *emf {

@@ -99,7 +99,9 @@ func ParseRequest(event []byte) (*Request, error) {
 	if len(event) > maxEvent {
 		return nil, fmt.Errorf("apigw: event: %w", ErrSize)
 	}
-	var e authorizerEvent
+	// A header or a parameter comes once, as a rule.
+	var room [4][2][]byte
+	e := authorizerEvent{header: room[0][:0], headers: room[1][:0], param: room[2][:0], parameters: room[3][:0]}
 	if err := e.read(event); err != nil {
 		return nil, fmt.Errorf("apigw: event: %w", err)
 	}

@@ -230,7 +230,7 @@ const maxAnswer = 8<<10 - 512
 // context renders what the backend is told about the caller, in at most room
 // bytes: what comes first matters most.
 func (a *api) context(f *token.Facts, contract terms, room int) []byte {
-	c := contextWriter{b: make([]byte, 0, 640), names: make([]string, 0, 10), room: room}
+	c := contextWriter{b: make([]byte, 0, 640), room: room}
 	c.add("client_id", f.ClientID)
 	c.add("application", contract.application)
 	c.add("tier", contract.tier)
@@ -240,15 +240,22 @@ func (a *api) context(f *token.Facts, contract terms, room int) []byte {
 	c.addTime("exp", f.Expires)
 	c.add("jti", f.ID)
 	if len(a.expose) > 0 || a.mulesoft {
-		for name, claim := range f.Claims() {
-			if slices.Contains(a.expose, name) {
-				c.addClaim(name, claim)
-			}
-			// MuleSoft's expose headers: every scalar but these two.
-			if a.mulesoft && !claim.List && name != "scope" && name != "exp" {
-				c.add("X-AGW-"+name, claim.Values[0])
-			}
-		}
+		c = a.claims(f, c)
 	}
 	return c.close()
+}
+
+// claims adds what the API exposes of a token. It takes and returns c so that
+// contexts without claims stay off the heap.
+func (a *api) claims(f *token.Facts, c contextWriter) contextWriter {
+	for name, claim := range f.Claims() {
+		if slices.Contains(a.expose, name) {
+			c.addClaim(name, claim)
+		}
+		// MuleSoft's expose headers: every scalar but these two.
+		if a.mulesoft && !claim.List && name != "scope" && name != "exp" {
+			c.add("X-AGW-"+name, claim.Values[0])
+		}
+	}
+	return c
 }

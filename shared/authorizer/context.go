@@ -13,9 +13,11 @@ import (
 // contextWriter renders the flat JSON object of strings that API Gateway hands
 // to the backend.
 type contextWriter struct {
-	b     []byte
-	names []string
-	room  int // bytes
+	b    []byte
+	room int       // bytes
+	ours [8]string // names
+	n    int       // of them
+	more []string  // names of exposed claims
 }
 
 // add writes a member, unless it is empty, unfit, there already, or too long
@@ -37,7 +39,12 @@ func (c *contextWriter) add(name, value string) {
 		c.b = c.b[:before]
 		return
 	}
-	c.names = append(c.names, name)
+	if c.n < len(c.ours) {
+		c.ours[c.n] = name
+		c.n++
+		return
+	}
+	c.more = append(c.more, name)
 }
 
 // taken also keeps claims from taking the names that API Gateway uses itself.
@@ -46,7 +53,7 @@ func (c *contextWriter) taken(name string) bool {
 	case "principalId", "integrationLatency", "claims", "error", "error_description":
 		return true
 	}
-	return slices.Contains(c.names, name)
+	return slices.Contains(c.ours[:c.n], name) || slices.Contains(c.more, name)
 }
 
 func (c *contextWriter) addList(name string, values []string) {
@@ -57,7 +64,8 @@ func (c *contextWriter) addList(name string, values []string) {
 
 func (c *contextWriter) addTime(name string, t time.Time) {
 	if !t.IsZero() {
-		c.add(name, strconv.FormatInt(t.Unix(), 10))
+		var room [20]byte
+		c.add(name, string(strconv.AppendInt(room[:0], t.Unix(), 10)))
 	}
 }
 

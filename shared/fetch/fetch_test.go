@@ -2,11 +2,14 @@ package fetch_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -136,5 +139,41 @@ func TestRootsLeaveTheChoiceToTheEnvironment(t *testing.T) {
 		if fetch.Roots(getenv) != nil {
 			t.Errorf("%s is ignored", name)
 		}
+	}
+}
+
+func TestOneSourceLeavesTheChoiceToTheEnvironment(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		getenv := func(asked string) string {
+			if asked == name {
+				return "/some/where"
+			}
+			return ""
+		}
+		err := fetch.OneSource(getenv, func(name, value string) error { return fmt.Errorf("%s becomes %s", name, value) })
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// crypto/x509 reads what the two variables name, and finds roots there.
+func TestOneSourceIsOneFile(t *testing.T) {
+	t.Parallel()
+	set := map[string]string{}
+	err := fetch.OneSource(func(string) string { return "" }, func(name, value string) error { set[name] = value; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set) == 0 {
+		t.Skip("this machine has none of the files")
+	}
+	pem, err := os.ReadFile(set["SSL_CERT_FILE"])
+	if err != nil || !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		t.Errorf("SSL_CERT_FILE is %s: %v, or it has no roots", set["SSL_CERT_FILE"], err)
+	}
+	if entries, err := os.ReadDir(set["SSL_CERT_DIR"]); err == nil {
+		t.Errorf("SSL_CERT_DIR is a folder with %d entries", len(entries))
 	}
 }

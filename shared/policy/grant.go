@@ -50,6 +50,20 @@ func (t *Table) scopeNumber(scope string) int {
 	return n
 }
 
+// need adds a requirement. Of many, a caller has the first scope of few: only
+// those are looked at.
+func (t *Table) need(n need) {
+	number := len(t.needs)
+	t.needs = append(t.needs, n)
+	if len(n.scopes) == 0 {
+		t.others = append(t.others, number)
+		return
+	}
+	scope := n.scopes[0]
+	t.first = append(t.first, make([][]int, max(0, len(t.scopes)-len(t.first)))...)
+	t.first[scope] = append(t.first[scope], number)
+}
+
 // held is what a caller has of what a table asks for.
 type held struct {
 	scopes []uint64   // a bit for each of Table.scopes
@@ -101,12 +115,22 @@ func (t *Table) Grant(c Caller) Grant {
 			h.claims[i] = c.claim(name)
 		}
 	}
-	for i := range t.needs {
+	t.meet(t.others, h, met)
+	for _, s := range c.Scopes {
+		if n, ok := t.scopes[s]; ok && n < len(t.first) {
+			t.meet(t.first[n], h, met)
+		}
+	}
+	return grantOf(met)
+}
+
+// meet marks in met those of some needs that are met.
+func (t *Table) meet(needs []int, h held, met []byte) {
+	for _, i := range needs {
 		if t.needs[i].metBy(h) {
 			met[i/8] |= 1 << (i % 8)
 		}
 	}
-	return grantOf(met)
 }
 
 // grantOf makes equal grants equal values.

@@ -21,6 +21,8 @@ type Table struct {
 	connect int // the entry of $connect, 1-based; 0: not listed
 
 	needs  []need         // the distinct requirements
+	first  [][]int        // those that want all of some scopes, by the first of these
+	others []int          // the rest of them
 	scopes map[string]int // every scope of them, numbered
 	claims []string       // every claim of them
 
@@ -134,7 +136,7 @@ func (t *Table) expand(l listing) {
 		if !known {
 			number = len(t.needs)
 			distinct[key] = number
-			t.needs = append(t.needs, t.compile(t.rules[rule].Requirement))
+			t.need(t.compile(t.rules[rule].Requirement))
 		}
 		if d.path == nil {
 			t.entries = append(t.entries, entry{pattern: connect, rule: rule, need: number})

@@ -124,6 +124,9 @@ func (d *Decoder) Kind() Kind {
 	}
 }
 
+// Offset returns how many bytes of the document have been read.
+func (d *Decoder) Offset() int { return d.pos }
+
 // End reports an error unless the document has been read to its end.
 func (d *Decoder) End() error {
 	d.space()

@@ -15,9 +15,15 @@ import (
 func (d *Decoder) scanString() (start int, plain bool, err error) {
 	start, plain = d.pos+1, true
 	i := start
+	for rest := d.data[start:]; len(rest) >= 16; rest = rest[16:] {
+		if special(binary.LittleEndian.Uint64(rest))|special(binary.LittleEndian.Uint64(rest[8:])) != 0 {
+			break
+		}
+		i += 16
+	}
 	for ; i+8 <= len(d.data); i += 8 {
-		if n := ordinaryPrefix(binary.LittleEndian.Uint64(d.data[i:])); n < 8 {
-			i += n
+		if s := special(binary.LittleEndian.Uint64(d.data[i:])); s != 0 {
+			i += bits.TrailingZeros64(s) / 8
 			break
 		}
 	}
@@ -46,13 +52,13 @@ const (
 	highBits = 0x8080808080808080
 )
 
-// ordinaryPrefix returns how many of the first bytes of w, little end first,
-// are ordinary in a string: ASCII, no control character, quote or escape.
-func ordinaryPrefix(w uint64) int {
+// special returns the high bit of the first byte of w, little end first, that is
+// not ordinary in a string, where ordinary is ASCII but control characters, quote
+// and escape; perhaps of later ones, too. It is 0 if all are.
+func special(w uint64) uint64 {
 	quotes := w ^ '"'*lowBits
 	escapes := w ^ '\\'*lowBits
-	special := (w - ' '*lowBits) | (quotes - lowBits) | (escapes - lowBits) | w
-	return bits.TrailingZeros64(special&highBits) / 8
+	return ((w - ' '*lowBits) | (quotes - lowBits) | (escapes - lowBits) | w) & highBits
 }
 
 const (

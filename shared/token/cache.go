@@ -20,7 +20,10 @@ type Cache struct {
 type Digest [sha256.Size]byte
 
 // DigestOf returns the digest of a whole token.
-func DigestOf(raw string) Digest { return sha256.Sum256([]byte(raw)) }
+func DigestOf(raw string) Digest {
+	var room [2 << 10]byte // longer tokens are rare, and may cost an allocation
+	return sha256.Sum256(append(room[:0], raw...))
+}
 
 type entry struct {
 	facts *Facts

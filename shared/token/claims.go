@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,15 +23,20 @@ type claimSet struct {
 	issued   instant
 	active   bool // introspection answers only (RFC 7662 §2.2)
 
-	has       members
+	has       marks
 	tokenType string // token_type of introspection answers
+	all       []member
 }
 
-// members is a set of claims that matter by being there.
-type members uint16
+// member is a claim as it stands in the object: its name, decoded, and the text
+// of its value.
+type member struct{ name, value []byte }
+
+// marks is a set of claims that matter by being there.
+type marks uint16
 
 const (
-	hasIssuer members = 1 << iota
+	hasIssuer marks = 1 << iota
 	hasAudience
 	hasSubject
 	hasActive
@@ -53,7 +59,13 @@ func (i instant) time() time.Time { return time.UnixMilli(i.ms) }
 // parse reads a claims object with d.
 func (c *claimSet) parse(d *strictjson.Decoder, text []byte) error {
 	d.Reset(text)
-	err := d.Object(func(name []byte) error { return c.read(d, name) })
+	c.all = make([]member, 0, 20) // few tokens have more
+	err := d.Object(func(name []byte) error {
+		start := d.Offset()
+		err := c.read(d, name)
+		c.all = append(c.all, member{name, text[start:d.Offset()]})
+		return err
+	})
 	if err == nil {
 		err = d.End()
 	}
@@ -261,8 +273,8 @@ func mediaType(typ string) string {
 	return typ
 }
 
-// facts reads what the provider's claim names say.
-func (i *Issuer) facts(c *claimSet, claims []byte, how reading) (*Facts, error) {
+// facts reads, with d, what the provider's claim names say.
+func (i *Issuer) facts(d *strictjson.Decoder, c *claimSet, claims []byte, how reading) (*Facts, error) {
 	f := &Facts{
 		Provider: i.Provider,
 		Issuer:   i.Issuer,
@@ -276,30 +288,21 @@ func (i *Issuer) facts(c *claimSet, claims []byte, how reading) (*Facts, error) 
 	}
 	var clientIDs, scopes ranked
 	var found uint64 // of RequiredClaims, by place
-	d := strictjson.NewDecoder(claims, strictjson.Token)
-	err := d.Object(func(name []byte) error {
-		if n := slices.Index(how.required, string(name)); n >= 0 {
+	for _, m := range c.all {
+		if n := slices.Index(how.required, string(m.name)); n >= 0 {
 			found |= 1 << n
 		}
-		atClient, atScope := rank(name, i.ClientIDClaims, how.clientID), rank(name, i.ScopeClaims, how.scope)
-		if !clientIDs.better(atClient) && !scopes.better(atScope) {
-			return d.Skip()
-		}
-		raw, err := d.Raw()
-		clientIDs.offer(atClient, raw)
-		scopes.offer(atScope, raw)
-		return err
-	})
-	if err != nil {
-		return nil, ErrMalformed
+		clientIDs.offer(rank(m.name, i.ClientIDClaims, how.clientID), m.value)
+		scopes.offer(rank(m.name, i.ScopeClaims, how.scope), m.value)
 	}
 	if found != 1<<len(how.required)-1 {
 		return nil, ErrClaims
 	}
-	if f.ClientID, err = clientIDs.clientID(); err != nil {
+	var err error
+	if f.ClientID, err = clientIDs.clientID(d); err != nil {
 		return nil, err
 	}
-	if f.Scopes, err = scopes.scopes(); err != nil {
+	if f.Scopes, err = scopes.scopes(d); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -319,10 +322,8 @@ type ranked struct {
 	raw  []byte
 }
 
-func (r *ranked) better(rank int) bool { return rank != 0 && (r.rank == 0 || rank < r.rank) }
-
 func (r *ranked) offer(rank int, raw []byte) {
-	if r.better(rank) {
+	if rank != 0 && (r.rank == 0 || rank < r.rank) {
 		r.rank, r.raw = rank, raw
 	}
 }
@@ -341,11 +342,11 @@ func rank(name []byte, names []string, last string) int {
 	return 0
 }
 
-func (r *ranked) clientID() (string, error) {
+func (r *ranked) clientID(d *strictjson.Decoder) (string, error) {
 	if r.rank == 0 {
 		return "", nil
 	}
-	d := strictjson.NewDecoder(r.raw, strictjson.Token)
+	d.Reset(r.raw)
 	s, err := d.String()
 	if err != nil || len(s) == 0 {
 		return "", ErrClaims
@@ -356,11 +357,11 @@ func (r *ranked) clientID() (string, error) {
 // scopes reads a space-delimited string (RFC 9068 §2.2.3) or an array of
 // scope-tokens (Okta's scp). An element that is no scope-token is refused: the
 // scopes are handed on joined by spaces, and "a b" must not become two.
-func (r *ranked) scopes() ([]string, error) {
+func (r *ranked) scopes(d *strictjson.Decoder) ([]string, error) {
 	if r.rank == 0 {
 		return nil, nil
 	}
-	d := strictjson.NewDecoder(r.raw, strictjson.Token)
+	d.Reset(r.raw)
 	var list []string
 	if d.Kind() == strictjson.String {
 		s, err := d.String()
@@ -368,15 +369,8 @@ func (r *ranked) scopes() ([]string, error) {
 			return nil, ErrClaims
 		}
 		list = oauth.SplitScope(string(s))
-	} else {
-		err := d.Array(func() error {
-			s, err := d.String()
-			list = append(list, string(s))
-			return err
-		})
-		if err != nil {
-			return nil, ErrClaims
-		}
+	} else if err := r.readArray(d, &list); err != nil {
+		return nil, ErrClaims
 	}
 	for _, s := range list {
 		if !oauth.ValidScope(s) {
@@ -384,4 +378,20 @@ func (r *ranked) scopes() ([]string, error) {
 		}
 	}
 	return list, nil
+}
+
+// readArray reads an array of strings into one piece of memory.
+func (r *ranked) readArray(d *strictjson.Decoder, into *[]string) error {
+	var text strings.Builder
+	text.Grow(len(r.raw))
+	list := make([]string, 0, 1+bytes.Count(r.raw, []byte{','}))
+	err := d.Array(func() error {
+		s, err := d.String()
+		start := text.Len()
+		_, _ = text.Write(s) // a Builder always takes it
+		list = append(list, text.String()[start:])
+		return err
+	})
+	*into = list
+	return err
 }

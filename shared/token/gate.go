@@ -21,6 +21,7 @@ type Unverified struct {
 	payload      []byte // JSON
 	signingInput string
 	signature    []byte
+	decoder      *strictjson.Decoder // to use again
 }
 
 // Issuer returns the iss claim, which anyone could have written.
@@ -55,6 +56,7 @@ func Parse(raw string) (*Unverified, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.decoder = d
 	if err := u.claims.parse(d, u.payload); err != nil {
 		return nil, err
 	}
@@ -67,11 +69,15 @@ func split(raw string, d *strictjson.Decoder) (*Unverified, error) {
 		return nil, ErrMalformed
 	}
 	// Dots are counted before anything is allocated (CVE-2025-27144).
-	if strings.Count(raw, ".") != 2 {
+	first := strings.IndexByte(raw, '.')
+	last := first + 1 + strings.IndexByte(raw[first+1:], '.')
+	if first < 0 || last <= first || strings.IndexByte(raw[last+1:], '.') >= 0 {
 		return nil, ErrMalformed
 	}
-	first, last := strings.IndexByte(raw, '.'), strings.LastIndexByte(raw, '.')
-	head, err := decode(raw[:first])
+	// The claims are kept for as long as the token is remembered; header and
+	// signature are not.
+	room := make([]byte, 0, canonical.DecodedLen(first)+canonical.DecodedLen(len(raw)-last))
+	head, err := decode(room, raw[:first])
 	if err != nil {
 		return nil, err
 	}
@@ -79,10 +85,10 @@ func split(raw string, d *strictjson.Decoder) (*Unverified, error) {
 	if u.header, err = parseHeader(d, head); err != nil {
 		return nil, err
 	}
-	if u.payload, err = decode(raw[first+1 : last]); err != nil {
+	if u.payload, err = decode(nil, raw[first+1:last]); err != nil {
 		return nil, err
 	}
-	if u.signature, err = decode(raw[last+1:]); err != nil {
+	if u.signature, err = decode(head[len(head):], raw[last+1:]); err != nil {
 		return nil, err
 	}
 	return u, nil
@@ -92,16 +98,16 @@ func split(raw string, d *strictjson.Decoder) (*Unverified, error) {
 // decode refuses those itself.
 var canonical = base64.RawURLEncoding.Strict()
 
-func decode(part string) ([]byte, error) {
+// decode decodes a part into dst's capacity if that suffices.
+func decode(dst []byte, part string) ([]byte, error) {
 	if part == "" || strings.IndexByte(part, '\n') >= 0 || strings.IndexByte(part, '\r') >= 0 {
 		return nil, ErrMalformed
 	}
-	b := make([]byte, canonical.DecodedLen(len(part)))
-	n, err := canonical.Decode(b, []byte(part))
+	b, err := canonical.AppendDecode(dst[:0], []byte(part))
 	if err != nil {
 		return nil, ErrMalformed
 	}
-	return b[:n], nil
+	return b, nil
 }
 
 func parseHeader(d *strictjson.Decoder, text []byte) (header, error) {

@@ -53,7 +53,7 @@ func (i *Issuer) Verify(ctx context.Context, u *Unverified) (*Facts, error) {
 	if !u.claims.expires.set {
 		return nil, ErrClaims
 	}
-	facts, err := i.facts(&u.claims, u.payload, reading{required: i.RequiredClaims})
+	facts, err := i.facts(u.decoder, &u.claims, u.payload, reading{required: i.RequiredClaims})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,8 @@ func (i *Issuer) Verify(ctx context.Context, u *Unverified) (*Facts, error) {
 // not the token's fault.
 func (i *Issuer) ParseIntrospection(answer []byte) (*Facts, error) {
 	var claims claimSet
-	err := claims.parse(strictjson.NewDecoder(nil, strictjson.Token), answer)
+	d := strictjson.NewDecoder(nil, strictjson.Token)
+	err := claims.parse(d, answer)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("introspection answer: %w", err)
@@ -86,7 +87,7 @@ func (i *Issuer) ParseIntrospection(answer []byte) (*Facts, error) {
 	case !bearerType(claims.tokenType):
 		return nil, ErrType
 	}
-	facts, err := i.facts(&claims, answer, reading{clientID: "client_id", scope: "scope"})
+	facts, err := i.facts(d, &claims, answer, reading{clientID: "client_id", scope: "scope"})
 	if err != nil {
 		return nil, err
 	}
