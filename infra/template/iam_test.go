@@ -168,16 +168,16 @@ func TestAPIKeysAreManagedOnlyForUsagePlans(t *testing.T) {
 	s := mainStack(t)
 	got := map[string][]string{} // roles by what they may
 	for _, id := range s.ids("AWS::IAM::Role") {
-		for _, document := range policies(s.resources[id]) {
-			statements, _ := at(document, "Statement").([]any)
-			for _, st := range statements {
-				if !strings.Contains(text(st), "apigateway:") {
-					continue
-				}
-				if choice, _ := at(st, "Fn::If").([]any); len(choice) != 3 || choice[0] != "HasUsagePlans" || text(choice[2]) != `{"Ref":"AWS::NoValue"}` {
-					t.Errorf("%s may %s without the parameter UsagePlans", id, text(st))
-				}
-				for _, st := range every(st) {
+		policies, _ := s.resources[id].Properties["Policies"].([]any)
+		for _, policy := range policies {
+			if !strings.Contains(text(policy), "apigateway:") {
+				continue
+			}
+			if choice, _ := at(policy, "Fn::If").([]any); len(choice) != 3 || choice[0] != "HasUsagePlans" || text(choice[2]) != `{"Ref":"AWS::NoValue"}` {
+				t.Errorf("%s may %s without the parameter UsagePlans", id, text(policy))
+			}
+			for _, chosen := range every(policy) {
+				for _, st := range every(at(chosen, "PolicyDocument", "Statement")) {
 					for _, action := range every(at(st, "Action")) {
 						for _, on := range every(at(st, "Resource")) {
 							_, path, _ := strings.Cut(text(on), "::/")
