@@ -46,7 +46,7 @@ func build(log *slog.Logger) (lambda.Handler, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	env := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}, Log: log}
+	env := provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}, Log: log}
 	var contracts authorizer.Contracts
 	if table := os.Getenv("REGISTRY_TABLE"); table != "" {
 		store, err := registry.Dynamo{Table: table}.Open(ctx)

@@ -36,15 +36,17 @@ func build(log *slog.Logger) (*broker.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := fetch.OneSource(os.Getenv, os.Setenv); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	roots := fetch.Roots(os.Getenv)
-	store, err := registry.Dynamo{Table: os.Getenv("REGISTRY_TABLE"), Roots: roots}.Open(ctx)
+	store, err := registry.Dynamo{Table: os.Getenv("REGISTRY_TABLE")}.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	env := provider.Environment{HTTP: fetch.NewClient(roots), Secrets: &secret.Manager{Roots: roots}, Log: log}
-	server, err := broker.New(cfg, env, store, fetch.NewGuardedClient(roots))
+	env := provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}, Log: log}
+	server, err := broker.New(cfg, env, store, fetch.NewGuardedClient())
 	if err != nil {
 		return nil, err
 	}

@@ -39,19 +39,21 @@ func build(log *slog.Logger) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := fetch.OneSource(os.Getenv, os.Setenv); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	roots := fetch.Roots(os.Getenv)
-	store, err := registry.Dynamo{Table: os.Getenv("REGISTRY_TABLE"), Roots: roots}.Open(ctx)
+	store, err := registry.Dynamo{Table: os.Getenv("REGISTRY_TABLE")}.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	secrets := &secret.Manager{Roots: roots}
-	service, err := registration.New(cfg, provider.Environment{HTTP: fetch.NewClient(roots), Secrets: secrets, Log: log}, store)
+	secrets := &secret.Manager{}
+	service, err := registration.New(cfg, provider.Environment{HTTP: fetch.NewClient(), Secrets: secrets, Log: log}, store)
 	if err != nil {
 		return nil, err
 	}
-	service.APIKeys = (&usageplan.Gateway{Roots: roots}).Settle
+	service.APIKeys = (&usageplan.Gateway{}).Settle
 	return &reconciler.Reconciler{
 		Jobs: []reconciler.Job{
 			{Name: "interrupted", Run: service.FinishInterrupted},

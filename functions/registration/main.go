@@ -39,28 +39,31 @@ func build() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := fetch.OneSource(os.Getenv, os.Setenv); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	roots := fetch.Roots(os.Getenv)
-	store, err := registry.Dynamo{Table: os.Getenv("REGISTRY_TABLE"), Roots: roots}.Open(ctx)
+	store, err := registry.Dynamo{Table: os.Getenv("REGISTRY_TABLE")}.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	secrets := &secret.Manager{Roots: roots}
-	env := provider.Environment{HTTP: fetch.NewClient(roots), Secrets: secrets}
+	secrets := &secret.Manager{}
+	env := provider.Environment{HTTP: fetch.NewClient(), Secrets: secrets}
 	service, err := registration.New(cfg, env, store)
 	if err != nil {
 		return nil, err
 	}
-	service.APIKeys = (&usageplan.Gateway{Roots: roots}).Settle
+	service.APIKeys = (&usageplan.Gateway{}).Settle
+	handler := service.Handler()
 	if err := service.Check(ctx); err != nil || !cfg.HasPortal() {
-		return service.Handler(), err
+		return handler, err
 	}
 	pages, err := portal.New(cfg, portal.Environment{
-		Registration: service.Handler(), Box: service.Box, Providers: service.Providers, HTTP: env.HTTP, Secrets: secrets,
+		Registration: handler, Box: service.Box, Providers: service.Providers, HTTP: env.HTTP, Secrets: secrets,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return pages.Handler(service.Handler()), pages.Check(ctx)
+	return pages.Handler(handler), pages.Check(ctx)
 }

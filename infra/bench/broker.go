@@ -155,7 +155,7 @@ func (s *brokerSite) start(ctx context.Context, keep time.Duration) error {
 	if err != nil {
 		return err
 	}
-	env := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}}
+	env := provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}}
 	server, err := broker.New(cfg, env, store, nil)
 	if err != nil {
 		return err

@@ -366,7 +366,7 @@ func authorizerOf(text string) (*apigw.Authorizer, *token.Issuer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	env := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}}
+	env := provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}}
 	gate, err := authorizer.New(cfg, env, approved)
 	if err != nil {
 		return nil, nil, err

@@ -105,7 +105,7 @@ func newStack(t *testing.T, folder string, c changes) *stack {
 	if contracts == nil {
 		contracts = contract
 	}
-	gate, err := authorizer.New(s.cfg, provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}, Now: s.now}, contracts)
+	gate, err := authorizer.New(s.cfg, provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}, Now: s.now}, contracts)
 	if err != nil {
 		t.Fatal(err)
 	}

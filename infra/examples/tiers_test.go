@@ -50,7 +50,7 @@ func newTiers(t *testing.T) *tiers {
 			"registration: {keys: file:" + filepath.Join(folder, "keys.json") + "}\n"
 	}
 	s.stack = newStack(t, "usage-plan", c)
-	service, err := registration.New(s.cfg, provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}}, store)
+	service, err := registration.New(s.cfg, provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}}, store)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,10 +30,9 @@ func (c *doctorCommand) Run(ctx context.Context, s stage) error {
 	if err != nil {
 		return err
 	}
-	roots := fetch.Roots(func(name string) string { value, _ := s.env(name); return value })
 	d := &doctor{
 		reporter: reporter{out: s.out}, cfg: cfg,
-		env: provider.Environment{HTTP: fetch.NewClient(roots), Secrets: &secret.Manager{Roots: roots}},
+		env: provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}},
 	}
 	for _, p := range cfg.Providers {
 		if err := d.examine(ctx, p); err != nil {
@@ -61,7 +60,7 @@ func (d *doctor) examine(ctx context.Context, c config.Provider) error {
 	defer cancel()
 	d.printf("\nProvider %s (%s), %s\n", c.Name, c.Type, c.Issuer)
 	p, err := provider.New(c, d.env)
-	if err == nil && (c.AdminSecret != "" || c.OpenRegistration) {
+	if err == nil && c.RegistersClients() {
 		err = p.EnableRegistration(c, d.env)
 	}
 	if err != nil {

@@ -188,12 +188,11 @@ func (e *explainer) route(method, path string) error {
 // decide asks the authorizer itself.
 func (e *explainer) decide(ctx context.Context, s stage, method, path, raw string) error {
 	env := func(name string) string { value, _ := s.env(name); return value }
-	roots := fetch.Roots(env)
 	find, err := e.contracts(ctx, env)
 	if err != nil {
 		return err
 	}
-	gate, err := authorizer.New(e.cfg, provider.Environment{HTTP: fetch.NewClient(roots), Secrets: &secret.Manager{Roots: roots}}, find)
+	gate, err := authorizer.New(e.cfg, provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}}, find)
 	if err != nil {
 		return err
 	}
@@ -224,7 +223,7 @@ func (e *explainer) contracts(ctx context.Context, env func(string) string) (aut
 			return registry.Contract{Provider: k.Provider, ClientID: k.ClientID, API: k.API, Status: registry.Approved}, nil
 		}, nil
 	}
-	store, err := registry.Dynamo{Table: name, Roots: fetch.Roots(env)}.Open(ctx)
+	store, err := registry.Dynamo{Table: name}.Open(ctx)
 	if err != nil {
 		return nil, err
 	}

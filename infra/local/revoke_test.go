@@ -62,7 +62,7 @@ func newClocked(t *testing.T, contracts authorizer.Contracts, replace ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.gate, err = authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient(nil), Now: c.now}, contracts)
+	c.gate, err = authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient(), Now: c.now}, contracts)
 	if err != nil {
 		t.Fatal(err)
 	}

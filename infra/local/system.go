@@ -227,7 +227,7 @@ func (s *system) install(ctx context.Context, template *samtemplate.Template, o 
 	if err != nil {
 		return err
 	}
-	env := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}, Log: o.log, Now: o.now}
+	env := provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}, Log: o.log, Now: o.now}
 	for id, f := range template.Functions {
 		// The template takes https issuers only; what a function is told can be
 		// overridden, as with sam local --env-vars.
@@ -309,7 +309,7 @@ func (s *system) handler(ctx context.Context, id string, cfg *config.Config, env
 			reconciler.KeepKeys(service.Providers, s.store),
 		}}, nil
 	case brokerFunction:
-		server, err := broker.New(cfg, env, s.store, fetch.NewGuardedClient(nil))
+		server, err := broker.New(cfg, env, s.store, fetch.NewGuardedClient())
 		if err != nil {
 			return nil, err
 		}

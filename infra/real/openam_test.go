@@ -343,7 +343,7 @@ func (d deaf) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func isFound(t *testing.T, s server) {
 	t.Helper()
-	client := fetch.NewClient(nil)
+	client := fetch.NewClient()
 	client.Transport = deaf{client.Transport}
 	p := s.providerBy(t, client, s.key)
 	if _, err := p.CreateClient(t.Context(), web("is found")); !errors.Is(err, provider.ErrUncertain) {

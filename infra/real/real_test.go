@@ -64,7 +64,7 @@ const audiences = `audiences: ["` + api + `", "` + api + `/opaque"]`
 // can with none.
 func (s server) provider(t *testing.T, key string) *provider.Provider {
 	t.Helper()
-	return s.providerBy(t, fetch.NewClient(nil), key)
+	return s.providerBy(t, fetch.NewClient(), key)
 }
 
 // providerBy is provider with an HTTP client of its own.

@@ -102,11 +102,11 @@ func newSite(t *testing.T, settings string, secrets map[string]string) site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	environment := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}}
+	environment := provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}}
 	if s.applications, err = registration.New(cfg, environment, store); err != nil {
 		t.Fatal(err)
 	}
-	front, err := broker.New(cfg, environment, store, fetch.NewGuardedClient(nil))
+	front, err := broker.New(cfg, environment, store, fetch.NewGuardedClient())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -273,7 +273,7 @@ func FuzzInvoke(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	gate, err := authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient(nil)}, nil)
+	gate, err := authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient()}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -167,7 +167,7 @@ func (s *site) config(configuration string) *config.Config {
 
 func (s *site) environment() provider.Environment {
 	return provider.Environment{
-		HTTP:    fetch.NewClient(nil),
+		HTTP:    fetch.NewClient(),
 		Secrets: &secret.Manager{},
 		Now:     s.now,
 		Log:     slog.New(slog.NewJSONHandler(s, nil)),

@@ -159,7 +159,7 @@ func TestP4CI2W5StrangersLeadNowhereInside(t *testing.T) {
 	var asked int
 	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
 	defer inside.Close()
-	s := setup{strangers: fetch.NewGuardedClient(nil)}.site(t)
+	s := setup{strangers: fetch.NewGuardedClient()}.site(t)
 	for _, host := range []string{strings.TrimPrefix(inside.URL, "https://"), "localhost", "169.254.169.254", "10.0.0.1", "127.1", "2130706433", "metadata.internal"} {
 		s.ask(request(documentApp, "client_id", "https://"+host+"/client.json")).page(t, http.StatusBadRequest, "could not be read")
 	}

@@ -172,7 +172,7 @@ func TestCI2TheTimeoutFires(t *testing.T) {
 
 func TestCI2TheGuardIsHeldApart(t *testing.T) {
 	t.Parallel()
-	docs := &clientdoc.Fetcher{HTTP: fetch.NewGuardedClient(nil)}
+	docs := &clientdoc.Fetcher{HTTP: fetch.NewGuardedClient()}
 	for _, id := range []string{"https://localhost/client.json", "https://127.0.0.1/client.json", "https://2130706433/client.json", "https://client.example.com:8443/client.json"} {
 		if _, err := docs.Get(t.Context(), id); !errors.Is(err, clientdoc.ErrUnavailable) || !errors.Is(err, fetch.ErrForbidden) {
 			t.Errorf("%s: got %v, want %v and %v", id, err, clientdoc.ErrUnavailable, fetch.ErrForbidden)
@@ -488,7 +488,7 @@ func TestCI6FailuresAreHeldApart(t *testing.T) {
 		{"a document that is not there", app, "unavailable", serve(t, http.NotFound)},
 		{"a server that ends the connection", app, "unavailable", serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })},
 		{"a document of another", app, "invalid", serve(t, asJSON(postman))},
-		{"an address inside", "https://localhost/client.json", "forbidden", &clientdoc.Fetcher{HTTP: fetch.NewGuardedClient(nil)}},
+		{"an address inside", "https://localhost/client.json", "forbidden", &clientdoc.Fetcher{HTTP: fetch.NewGuardedClient()}},
 	} {
 		for range 2 { // the second time out of the pause
 			_, err := row.docs.Get(t.Context(), row.id)

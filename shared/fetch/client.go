@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -19,28 +18,11 @@ var bundles = []string{
 	"/etc/ssl/certs/ca-certificates.crt",
 }
 
-// Roots returns the system's root certificates from one file, or nil, which
-// means the system's own way, when SSL_CERT_FILE or SSL_CERT_DIR choose
-// others or no file is known.
-func Roots(getenv func(string) string) *x509.CertPool {
-	if getenv("SSL_CERT_FILE") != "" || getenv("SSL_CERT_DIR") != "" {
-		return nil
-	}
-	for _, name := range bundles {
-		if pem, err := os.ReadFile(name); err == nil { //nolint:gosec // the names are constants
-			pool := x509.NewCertPool()
-			if pool.AppendCertsFromPEM(pem) {
-				return pool
-			}
-		}
-	}
-	return nil
-}
-
-// OneSource has crypto/x509 read the system's roots from one file, too, but not
-// before the first connection: a process that is never asked to fetch anything
-// does not read them at all, which is two thirds of its start. It sets
-// SSL_CERT_FILE and SSL_CERT_DIR, so call it before any connection is made.
+// OneSource has crypto/x509 read the system's roots from one file, and not before
+// the first connection: a process that is never asked to fetch anything does not
+// read them at all, which is two thirds of its start. It sets SSL_CERT_FILE and
+// SSL_CERT_DIR, so call it before any connection is made; where they choose
+// others, or no file is known, it does nothing.
 func OneSource(getenv func(string) string, setenv func(name, value string) error) error {
 	if getenv("SSL_CERT_FILE") != "" || getenv("SSL_CERT_DIR") != "" {
 		return nil
@@ -56,7 +38,7 @@ func OneSource(getenv func(string) string, setenv func(name, value string) error
 // NewClient returns the client for everything Gatehouse fetches. It follows
 // no redirects, accepts no compression (so no bomb), and forgets idle
 // connections soon: those that slept in a frozen Lambda are dead.
-func NewClient(roots *x509.CertPool) *http.Client {
+func NewClient() *http.Client {
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
@@ -67,7 +49,7 @@ func NewClient(roots *x509.CertPool) *http.Client {
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        30 * time.Second,
 		DisableCompression:     true,
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	return &http.Client{
 		Transport:     transport,

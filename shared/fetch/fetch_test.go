@@ -51,7 +51,7 @@ func TestGet(t *testing.T) {
 				w.WriteHeader(row.status)
 				_, _ = io.WriteString(w, row.body)
 			})
-			body, err := fetch.Get(t.Context(), fetch.NewClient(nil), url, limit)
+			body, err := fetch.Get(t.Context(), fetch.NewClient(), url, limit)
 			switch {
 			case row.want == "" && (err != nil || string(body) != row.body):
 				t.Errorf("got %q, %v", body, err)
@@ -73,7 +73,7 @@ func TestF9RedirectsAreNotFollowed(t *testing.T) {
 		}
 		http.Redirect(w, r, "/elsewhere", http.StatusFound)
 	})
-	_, err := fetch.Get(t.Context(), fetch.NewClient(nil), url, limit)
+	_, err := fetch.Get(t.Context(), fetch.NewClient(), url, limit)
 	if status, ok := errors.AsType[*fetch.StatusError](err); !ok || status.Status != http.StatusFound {
 		t.Errorf("got %v, want status 302", err)
 	}
@@ -88,7 +88,7 @@ func TestF4CompressionIsNotAskedFor(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, "{}")
 	})
-	if _, err := fetch.Get(t.Context(), fetch.NewClient(nil), url, limit); err != nil {
+	if _, err := fetch.Get(t.Context(), fetch.NewClient(), url, limit); err != nil {
 		t.Error(err)
 	}
 }
@@ -98,7 +98,7 @@ func TestTheContextEndsIt(t *testing.T) {
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := fetch.Get(ctx, fetch.NewClient(nil), url, limit); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := fetch.Get(ctx, fetch.NewClient(), url, limit); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
 }
@@ -121,24 +121,9 @@ func TestWhatIsNotHTTPIsNotQuoted(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	_, err = fetch.Get(t.Context(), fetch.NewClient(nil), "http://"+l.Addr().String(), limit)
+	_, err = fetch.Get(t.Context(), fetch.NewClient(), "http://"+l.Addr().String(), limit)
 	if err == nil || strings.Contains(err.Error(), "MARK") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestRootsLeaveTheChoiceToTheEnvironment(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
-		getenv := func(asked string) string {
-			if asked == name {
-				return "/some/where"
-			}
-			return ""
-		}
-		if fetch.Roots(getenv) != nil {
-			t.Errorf("%s is ignored", name)
-		}
 	}
 }
 
@@ -167,6 +152,9 @@ func TestOneSourceIsOneFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(set) == 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("this machine has none of the files")
+		}
 		t.Skip("this machine has none of the files")
 	}
 	pem, err := os.ReadFile(set["SSL_CERT_FILE"])

@@ -525,7 +525,7 @@ func TestCI2URLsAreRefusedUnseen(t *testing.T) {
 // this test.
 func TestTheRealGuard(t *testing.T) {
 	t.Parallel()
-	client := fetch.NewGuardedClient(nil)
+	client := fetch.NewGuardedClient()
 	for _, address := range []string{"https://localhost/", "https://127.0.0.1/", "http://client.example.com/", "https://client.example.com:8443/"} {
 		if _, err := fetch.Get(t.Context(), client, address, limit); !errors.Is(err, fetch.ErrForbidden) {
 			t.Errorf("%s: got %v, want %v", address, err, fetch.ErrForbidden)

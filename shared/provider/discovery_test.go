@@ -39,7 +39,7 @@ const keys = `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","k
 func warm(t *testing.T, c config.Provider) error {
 	t.Helper()
 	c.Name, c.Tokens, c.Algorithms, c.RequestTimeout = "idp", config.JWT, []string{"EdDSA"}, time.Second
-	made, err := provider.New(c, provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}})
+	made, err := provider.New(c, provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func TestHealth(t *testing.T) {
 			Name: "idp", Type: config.Okta, Issuer: o.url + "/oauth2/default", Audiences: []string{"api://default"}, Algorithms: []string{"RS256"},
 			Secret: "file:" + file, AdminSecret: "file:" + o.secret, Tokens: config.Auto, RequestTimeout: 2 * time.Second,
 		}
-		env := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}}
+		env := provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}}
 		p, err := provider.New(c, env)
 		if err == nil {
 			err = p.EnableRegistration(c, env)

@@ -101,7 +101,7 @@ func (p *idp) config() config.Provider {
 func (p *idp) provider() *provider.Provider {
 	p.t.Helper()
 	made, err := provider.New(p.config(), provider.Environment{
-		HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}, Now: p.clock,
+		HTTP: fetch.NewClient(), Secrets: &secret.Manager{}, Now: p.clock,
 	})
 	if err != nil {
 		p.t.Fatal(err)
@@ -229,7 +229,7 @@ func TestF11SlowProviderEndsWithTheTimeout(t *testing.T) {
 	p.mu.Unlock()
 	c := p.config()
 	c.RequestTimeout = 50 * time.Millisecond
-	made, err := provider.New(c, provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}, Now: p.clock})
+	made, err := provider.New(c, provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}, Now: p.clock})
 	if err != nil {
 		t.Fatal(err)
 	}

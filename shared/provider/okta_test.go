@@ -78,7 +78,7 @@ func (o *org) provider(group string) *provider.Provider {
 func registering(t *testing.T, c config.Provider) *provider.Provider {
 	t.Helper()
 	c.Name, c.Tokens, c.RequestTimeout = "idp", config.Introspect, 2*time.Second
-	env := provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}}
+	env := provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}}
 	p, err := provider.New(c, env)
 	if err != nil {
 		t.Fatal(err)

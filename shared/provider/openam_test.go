@@ -551,7 +551,7 @@ func informed(t *testing.T, s plain) {
 		Name: "am", Type: config.OpenAM, Issuer: s.url + "/openam/oauth2", Secret: secretFile(t, "unused"), Tokens: config.Introspect,
 		InsecureAnyAudience: true, RequestTimeout: 2 * time.Second, ClientIDClaims: []string{"client_id", "aud"}, ScopeClaims: []string{"scope"},
 		Endpoints: config.Endpoints{Introspection: s.url + "/openam/oauth2/tokeninfo"},
-	}, provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}})
+	}, provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}})
 	if err != nil {
 		t.Fatal(err)
 	}

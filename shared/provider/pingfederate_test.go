@@ -142,7 +142,7 @@ func TestPingFederateValidatesBearerTokens(t *testing.T) {
 			Name: "ping", Type: config.PingFederate, Issuer: s.url, Secret: ref, Tokens: config.Introspect,
 			Audiences: []string{"api://default"}, RequestTimeout: 2 * time.Second,
 			Endpoints: config.Endpoints{Introspection: s.url + "/as/token.oauth2"},
-		}, provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}})
+		}, provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -113,7 +113,7 @@ func applicationAt(t *testing.T, srv *standin.Server, method string, c config.Pr
 	t.Helper()
 	a := &application{server: srv, log: &bytes.Buffer{}}
 	a.auth = provider.ClientAuth{ClientID: appID, Secret: secret.New(appSecret), Method: method}
-	a.Provider = using(t, c, provider.Environment{HTTP: fetch.NewClient(nil), Log: slog.New(slog.NewJSONHandler(a.log, nil))})
+	a.Provider = using(t, c, provider.Environment{HTTP: fetch.NewClient(), Log: slog.New(slog.NewJSONHandler(a.log, nil))})
 	return a
 }
 
@@ -167,7 +167,7 @@ func login(t *testing.T, page string) url.Values {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	res, err := fetch.NewClient(nil).Do(req)
+	res, err := fetch.NewClient().Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -543,7 +543,7 @@ func TestNobodyThereMeansThatNothingIsSpent(t *testing.T) {
 	t.Parallel()
 	hs := httptest.NewServer(http.NotFoundHandler())
 	hs.Close()
-	p := using(t, config.Provider{Type: config.Okta, Issuer: hs.URL}, provider.Environment{HTTP: fetch.NewClient(nil)})
+	p := using(t, config.Provider{Type: config.Okta, Issuer: hs.URL}, provider.Environment{HTTP: fetch.NewClient()})
 	auth := provider.ClientAuth{ClientID: appID, Method: oauth.PublicClient}
 	if _, err := p.Token(t.Context(), provider.TokenRequest{Client: auth}); !unavailable(err) {
 		t.Errorf("got %v, want %v", err, provider.ErrUnavailable)
@@ -559,7 +559,7 @@ func TestEachTokenRequestHasAConnectionOfItsOwn(t *testing.T) {
 		_, _ = io.WriteString(w, bearer)
 	}))
 	t.Cleanup(hs.Close)
-	p := using(t, config.Provider{Type: config.Okta, Issuer: hs.URL}, provider.Environment{HTTP: fetch.NewClient(nil)})
+	p := using(t, config.Provider{Type: config.Okta, Issuer: hs.URL}, provider.Environment{HTTP: fetch.NewClient()})
 	auth := provider.ClientAuth{ClientID: appID, Method: oauth.PublicClient}
 	for range 2 {
 		if _, err := p.Token(t.Context(), provider.TokenRequest{Client: auth}); err != nil {
@@ -686,7 +686,7 @@ func TestF11FailingEndpointsFailFast(t *testing.T) {
 	start := func() *application {
 		a := applicationAt(t, srv, oauth.SecretBasic, config.Provider{Type: config.RFC7591, Issuer: base})
 		a.Provider = using(t, config.Provider{Type: config.RFC7591, Issuer: base}, provider.Environment{
-			HTTP: fetch.NewClient(nil), Now: func() time.Time { return now },
+			HTTP: fetch.NewClient(), Now: func() time.Time { return now },
 		})
 		return a
 	}
@@ -829,7 +829,7 @@ func TestMetadataOfAnAuthorizationServer(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			base, _ := metadata(t, map[string]string{"/.well-known/openid-configuration": `{"issuer":"BASE"` + row.more + `}`})
-			p := using(t, config.Provider{Type: config.RFC7591, Issuer: base}, provider.Environment{HTTP: fetch.NewClient(nil)})
+			p := using(t, config.Provider{Type: config.RFC7591, Issuer: base}, provider.Environment{HTTP: fetch.NewClient()})
 			got, err := p.AuthorizationURL(t.Context(), provider.Authorization{
 				ClientID: "app", State: "s", Challenge: oauth.Challenge("v"), Offline: true, Registered: row.registered,
 			})
@@ -854,7 +854,7 @@ func TestMetadataOfAnAuthorizationServer(t *testing.T) {
 func TestProviderWithoutMetadataIsUnavailable(t *testing.T) {
 	t.Parallel()
 	base, _ := metadata(t, nil)
-	p := using(t, config.Provider{Type: config.RFC7591, Issuer: base}, provider.Environment{HTTP: fetch.NewClient(nil)})
+	p := using(t, config.Provider{Type: config.RFC7591, Issuer: base}, provider.Environment{HTTP: fetch.NewClient()})
 	_, authorizeErr := p.AuthorizationURL(t.Context(), provider.Authorization{ClientID: "app", State: "s", Challenge: oauth.Challenge("v")})
 	sends, issuerErr := p.SendsIssuer(t.Context())
 	_, tokenErr := p.Token(t.Context(), provider.TokenRequest{Client: provider.ClientAuth{ClientID: "app", Method: oauth.PublicClient}})

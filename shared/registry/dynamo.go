@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,10 +32,9 @@ const (
 // Region, credentials and endpoint (AWS_ENDPOINT_URL_DYNAMODB) come from the
 // environment as the SDK reads it.
 type Dynamo struct {
-	Table   string         // name
-	Roots   *x509.CertPool // of TLS; nil: the system's
-	HTTP    *http.Client   // nil: one with Roots that waits a second for each answer
-	Timeout time.Duration  // of one operation; 0: 3 s
+	Table   string        // name
+	HTTP    *http.Client  // nil: one that waits a second for each answer
+	Timeout time.Duration // of one operation; 0: 3 s
 	Now     func() time.Time
 	Observe func(Consumed) // called after every request that succeeded; nil: nobody
 }
@@ -75,9 +73,6 @@ func (d Dynamo) newClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.ResponseHeaderTimeout = answerTimeout
 		t.IdleConnTimeout = 30 * time.Second // those that slept in a frozen Lambda are dead
-		if d.Roots != nil {
-			t.TLSClientConfig.RootCAs = d.Roots
-		}
 	})
 }
 

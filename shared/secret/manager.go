@@ -2,16 +2,13 @@ package secret
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
@@ -21,8 +18,6 @@ import (
 // credentials and endpoint (AWS_ENDPOINT_URL_SECRETS_MANAGER) come from the
 // environment as the SDK reads it.
 type Manager struct {
-	Roots *x509.CertPool // of TLS; nil: the system's
-
 	once   sync.Once
 	client *secretsmanager.Client
 	err    error
@@ -44,15 +39,8 @@ func (m *Manager) value(ctx context.Context, id string) ([]byte, error) {
 }
 
 func (m *Manager) connect(ctx context.Context) (*secretsmanager.Client, error) {
-	options := []func(*config.LoadOptions) error{config.WithRetryMaxAttempts(2)}
-	if m.Roots != nil {
-		client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.TLSClientConfig.RootCAs = m.Roots
-		})
-		options = append(options, config.WithHTTPClient(client))
-	}
 	// The configuration outlives the request that first asked for it.
-	cfg, err := config.LoadDefaultConfig(context.WithoutCancel(ctx), options...)
+	cfg, err := config.LoadDefaultConfig(context.WithoutCancel(ctx), config.WithRetryMaxAttempts(2))
 	if err != nil {
 		return nil, fmt.Errorf("secret: AWS configuration: %w", err)
 	}

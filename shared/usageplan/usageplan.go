@@ -11,7 +11,6 @@ package usageplan
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -55,7 +54,6 @@ type Key struct {
 // (AWS_ENDPOINT_URL_API_GATEWAY) come from the environment as the SDK reads it.
 // The zero Gateway can be used, by several at once.
 type Gateway struct {
-	Roots  *x509.CertPool     // of TLS; nil: the system's
 	Client *apigateway.Client // nil: made of the environment; one that repeats requests hides what is uncertain
 	Pause  time.Duration      // before a request that API Gateway was too busy for is repeated; 0: 200 ms
 
@@ -82,9 +80,6 @@ func (g *Gateway) connect(ctx context.Context) error {
 	}
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.IdleConnTimeout = 30 * time.Second // those that slept in a frozen Lambda are dead
-		if g.Roots != nil {
-			t.TLSClientConfig.RootCAs = g.Roots
-		}
 	})
 	// The configuration outlives the request that first asked for it.
 	cfg, err := config.LoadDefaultConfig(context.WithoutCancel(ctx),

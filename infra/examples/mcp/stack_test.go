@@ -88,7 +88,7 @@ const stranger = "stranger"
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	s := stack{env: provider.Environment{HTTP: fetch.NewClient(nil), Secrets: &secret.Manager{}}}
+	s := stack{env: provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}}}
 	idp, gatehouse, api := listen(t, &s.idp), listen(t, &s.gatehouse), listen(t, &s.mcp)
 	s.mcp += "/v1/mcp"
 
