@@ -68,26 +68,6 @@ func (a *api) accepts(name string) bool {
 	return slices.ContainsFunc(a.providers, func(p *provider.Provider) bool { return p.Name == name })
 }
 
-// onlyIntrospecting returns the provider to ask about an opaque token, which
-// does not say whose it is. With more than one to ask, some would be shown
-// tokens of another: nobody is asked.
-func (a *api) onlyIntrospecting() (*provider.Provider, error) {
-	var only *provider.Provider
-	for _, p := range a.providers {
-		if !p.Introspects() {
-			continue
-		}
-		if only != nil {
-			return nil, errOpaque
-		}
-		only = p
-	}
-	if only == nil {
-		return nil, errOpaque
-	}
-	return only, nil
-}
-
 // elsewhere reports whether a token was made for other APIs, which aud names by
 // their resource identifiers, and not for this one: their owners gave it nothing
 // here (RFC 9700 §2.3).

@@ -163,9 +163,9 @@ func (a *Authorizer) verify(ctx context.Context, api *api, raw string) (*token.F
 		return facts, nil
 	}
 	if api.opaque || !token.LooksLikeJWT(raw) {
-		p, err := api.onlyIntrospecting()
-		if err != nil {
-			return nil, err
+		p := provider.OneToAsk(api.providers)
+		if p == nil {
+			return nil, errOpaque
 		}
 		return a.introspect(ctx, p, raw, digest)
 	}

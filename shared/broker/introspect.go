@@ -116,7 +116,11 @@ func factsOf(ctx context.Context, providers []*provider.Provider, raw string) (*
 		return nil, false, nil //nolint:nilerr // what is no token is not active, which is an answer (§2.2)
 	}
 	if notJWT != nil {
-		providers = theOneToAsk(providers)
+		one := provider.OneToAsk(providers)
+		if one == nil {
+			return nil, false, nil
+		}
+		providers = []*provider.Provider{one}
 	}
 	for _, p := range providers {
 		var facts *token.Facts
@@ -139,17 +143,6 @@ func factsOf(ctx context.Context, providers []*provider.Provider, raw string) (*
 		}
 	}
 	return nil, false, nil
-}
-
-// theOneToAsk leaves the provider to ask about an opaque token, which does not
-// say whose it is. With more than one to ask, some would be shown tokens of
-// another: nobody is asked.
-func theOneToAsk(providers []*provider.Provider) []*provider.Provider {
-	asked := slices.DeleteFunc(slices.Clone(providers), func(p *provider.Provider) bool { return !p.Introspects() })
-	if len(asked) != 1 {
-		return nil
-	}
-	return asked
 }
 
 // mayKnow reports whether a token is the client's own, or one for an API that

@@ -344,23 +344,44 @@ func (p *Portal) explainTry(ctx context.Context, who session, f tryForm, raw str
 	return append(steps, f.explainRoute(of, facts))
 }
 
-// facts is what a token says, if it is one of a provider of the API's.
+// facts is what a token says, if it is one of a provider of the API's. No other
+// provider sees it.
 func (p *Portal) facts(ctx context.Context, a apiView, raw string) (*token.Facts, error) {
-	err := error(token.ErrIssuer)
+	var all []*provider.Provider
 	for _, name := range a.Providers {
-		from, ok := p.provider(name)
-		if !ok {
-			continue
-		}
-		var facts *token.Facts
-		if facts, err = verify(ctx, from, raw); err == nil {
-			return facts, nil
-		}
-		if !errors.Is(err, token.ErrIssuer) {
-			return nil, err
+		if from, ok := p.provider(name); ok {
+			all = append(all, from)
 		}
 	}
-	return nil, err
+	from, err := whose(all, raw)
+	if err != nil {
+		return nil, err
+	}
+	return verify(ctx, from, raw)
+}
+
+var errNobodyToAsk = errors.New("portal: try: no provider, or more than one, to ask about an opaque token")
+
+// whose is the provider that a token is of, as the authorizer finds it.
+func whose(all []*provider.Provider, raw string) (*provider.Provider, error) {
+	if len(all) == 1 {
+		return all[0], nil
+	}
+	if !token.LooksLikeJWT(raw) {
+		if one := provider.OneToAsk(all); one != nil {
+			return one, nil
+		}
+		return nil, errNobodyToAsk
+	}
+	unverified, err := token.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	n := slices.IndexFunc(all, func(one *provider.Provider) bool { return one.Issuer.Issuer == unverified.Issuer() })
+	if n < 0 {
+		return nil, token.ErrIssuer
+	}
+	return all[n], nil
 }
 
 // reasons are the words of a refused token as sentences.

@@ -151,6 +151,23 @@ func (p *Provider) Warm(ctx context.Context) error {
 // Introspects reports whether the provider can be asked about opaque tokens.
 func (p *Provider) Introspects() bool { return p.introspection != nil }
 
+// OneToAsk returns the provider to ask about an opaque token, which does not say
+// whose it is; nil: none. With more than one to ask, some would be shown tokens
+// of another: nobody is asked.
+func OneToAsk(providers []*Provider) *Provider {
+	var only *Provider
+	for _, p := range providers {
+		switch {
+		case !p.Introspects():
+		case only != nil:
+			return nil
+		default:
+			only = p
+		}
+	}
+	return only
+}
+
 // Introspect asks the provider about a token. The error is one of package
 // token's refusals, or wraps [ErrUnavailable].
 func (p *Provider) Introspect(ctx context.Context, raw string) (*token.Facts, error) {

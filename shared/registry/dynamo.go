@@ -56,7 +56,7 @@ func (d Dynamo) Open(ctx context.Context) (*Store, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithRetryer(newRetryer),
-		config.WithHTTPClient(d.newClient()),
+		config.WithHTTPClient(newDynamoClient()),
 		config.WithLogger(logging.Nop{})) // nothing but the handler logs while serving
 	if err != nil {
 		return nil, fmt.Errorf("registry: %s: %w", d.Table, err)
@@ -69,7 +69,7 @@ func (d Dynamo) Open(ctx context.Context) (*Store, error) {
 	}}, nil
 }
 
-func (d Dynamo) newClient() *awshttp.BuildableClient {
+func newDynamoClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.ResponseHeaderTimeout = answerTimeout
 		t.IdleConnTimeout = 30 * time.Second // those that slept in a frozen Lambda are dead

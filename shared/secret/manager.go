@@ -24,7 +24,7 @@ type Manager struct {
 }
 
 func (m *Manager) value(ctx context.Context, id string) ([]byte, error) {
-	m.once.Do(func() { m.client, m.err = m.connect(ctx) })
+	m.once.Do(func() { m.client, m.err = connect(ctx) })
 	if m.err != nil {
 		return nil, m.err
 	}
@@ -38,7 +38,7 @@ func (m *Manager) value(ctx context.Context, id string) ([]byte, error) {
 	return []byte(*out.SecretString), nil
 }
 
-func (m *Manager) connect(ctx context.Context) (*secretsmanager.Client, error) {
+func connect(ctx context.Context) (*secretsmanager.Client, error) {
 	// The configuration outlives the request that first asked for it.
 	cfg, err := config.LoadDefaultConfig(context.WithoutCancel(ctx), config.WithRetryMaxAttempts(2))
 	if err != nil {

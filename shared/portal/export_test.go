@@ -1,0 +1,4 @@
+package portal
+
+// Whose is for tests.
+var Whose = whose
