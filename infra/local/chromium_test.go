@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -21,6 +22,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"gatehouse/infra/tooltest"
 )
 
 // This file is Chromium, for the tests in which a person looks at pages.
@@ -34,11 +37,7 @@ func newBrowser(t *testing.T) browser {
 	names := []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
 	at := slices.IndexFunc(names, func(name string) bool { _, err := exec.LookPath(name); return err == nil })
 	if at < 0 {
-		const none = "there is no Chromium in PATH"
-		if os.Getenv("CI") != "" {
-			t.Fatal(none)
-		}
-		t.Skip(none)
+		tooltest.Missing(t, errors.New("there is no Chromium in PATH"))
 	}
 	dir := t.TempDir()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(names[at]),

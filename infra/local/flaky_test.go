@@ -30,23 +30,8 @@ const (
 func TestManyDevelopersAndAProviderThatFails(t *testing.T) {
 	t.Parallel()
 	clock := new(demoClock)
-	listeners, err := listen(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sys, err := newSystem(t.Context(), options{files: repositoryFiles(), listeners: listeners, now: clock.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	ctx, stop := context.WithCancel(t.Context())
-	go func() { served <- sys.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Errorf("stopping: %v", err)
-		}
-	})
+	sys := serving(t, options{files: repositoryFiles(), now: clock.now})
+	ctx := t.Context()
 	wires := &http.Transport{MaxIdleConnsPerHost: developers}
 	t.Cleanup(wires.CloseIdleConnections) // those that nothing was sent on keep a server from stopping
 	s := &story{system: sys, out: io.Discard, client: &http.Client{Transport: wires}}

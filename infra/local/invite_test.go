@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"gatehouse/infra/tooltest"
 )
 
 // firstText hands on the first text that is written.
@@ -110,10 +112,7 @@ func needCurl(t *testing.T) {
 	t.Helper()
 	for _, program := range []string{"sh", "curl", "sed"} {
 		if _, err := exec.LookPath(program); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatal(err)
-			}
-			t.Skipf("the commands cannot be tried: %v", err)
+			tooltest.Missing(t, fmt.Errorf("the commands cannot be tried: %w", err))
 		}
 	}
 }

@@ -138,31 +138,13 @@ func leaked(secrets map[string]string, text string) []string {
 // trace, what is printed, addresses, and answers to others than who asked.
 func TestNothingLeaks(t *testing.T) {
 	t.Parallel()
-	listeners, err := listen(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var log, trace, told journal
 	clock := new(demoClock)
-	sys, err := newSystem(t.Context(), options{
-		files: repositoryFiles(), listeners: listeners, now: clock.now, trace: &trace, log: slog.New(slog.NewJSONHandler(&log, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- sys.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Errorf("stopping: %v", err)
-		}
-	})
+	sys := serving(t, options{files: repositoryFiles(), now: clock.now, trace: &trace, log: slog.New(slog.NewJSONHandler(&log, nil))})
 
 	w := new(wire)
 	s := &story{system: sys, out: &told, clock: clock, client: &http.Client{Transport: w}}
-	if err := s.tell(ctx); err != nil {
+	if err := s.tell(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	delivered := len(w.exchanges)
@@ -173,7 +155,7 @@ func TestNothingLeaks(t *testing.T) {
 			t.Errorf("the story has no secret of the kind %q: %v", want, slices.Compact(kinds))
 		}
 	}
-	w.misuse(ctx, t, sys, secrets)
+	w.misuse(t.Context(), t, sys, secrets)
 
 	leaks := 0
 	for name, text := range map[string]string{"the log": log.String(), "the trace": trace.String(), "what is printed": told.String()} {

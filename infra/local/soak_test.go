@@ -57,23 +57,7 @@ func TestSoak(t *testing.T) {
 	if *soakFor < 10*time.Second {
 		t.Parallel() // too short for its memory to say anything
 	}
-	listeners, err := listen(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &soak{t: t, running: &running{}, rotated: time.Now().Add(-time.Hour)}
-	if s.system, err = newSystem(t.Context(), options{files: repositoryFiles(), listeners: listeners}); err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	serving, stop := context.WithCancel(t.Context())
-	go func() { served <- s.Serve(serving) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Errorf("stopping: %v", err)
-		}
-	})
+	s := &soak{t: t, running: &running{system: serving(t, options{files: repositoryFiles()})}, rotated: time.Now().Add(-time.Hour)}
 	s.app = s.registered(t)
 
 	ctx, cancel := context.WithTimeout(t.Context(), *soakFor)

@@ -65,29 +65,38 @@ func (j *journal) authorizations() int {
 // gets into the log.
 func start(t *testing.T, f files) *running {
 	t.Helper()
-	listeners, err := listen(t.Context(), 0)
-	if err != nil {
+	r := &running{}
+	t.Cleanup(func() {
+		if text := r.log.String(); strings.Contains(text, "eyJ") || strings.Contains(text, r.app.Secret) {
+			t.Errorf("a token or a secret is in the log:\n%s", text)
+		}
+	})
+	r.system = serving(t, options{files: f, log: slog.New(slog.NewJSONHandler(&r.log, nil))})
+	r.app = r.registered(t)
+	return r
+}
+
+// serving is a system that answers on ports of this machine until the test ends.
+func serving(t *testing.T, o options) *system {
+	t.Helper()
+	var err error
+	if o.listeners, err = listen(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	r := &running{}
-	r.system, err = newSystem(t.Context(), options{files: f, listeners: listeners, log: slog.New(slog.NewJSONHandler(&r.log, nil))})
+	s, err := newSystem(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
-	go func() { served <- r.Serve(ctx) }()
+	go func() { served <- s.Serve(ctx) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {
 			t.Errorf("stopping: %v", err)
 		}
-		if text := r.log.String(); strings.Contains(text, "eyJ") || strings.Contains(text, r.app.Secret) {
-			t.Errorf("a token or a secret is in the log:\n%s", text)
-		}
 	})
-	r.app = r.registered(t)
-	return r
+	return s
 }
 
 // registered is a new application with access to the orders.
