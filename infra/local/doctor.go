@@ -70,14 +70,14 @@ func (d *doctor) examine(ctx context.Context, c config.Provider) error {
 	rows := make([][]string, len(found))
 	for n, f := range found {
 		rows[n] = []string{f.Check, f.Word}
-		if f.Err != nil {
-			rows[n] = append(rows[n], f.Err.Error())
-		}
 	}
 	d.table(rows)
 	for _, f := range found {
 		if f.Err != nil {
 			d.ill++
+			for why := range strings.Lines(f.Err.Error()) { // several places may have been tried
+				d.printf("      %s\n", strings.TrimSpace(why))
+			}
 			d.printf("  → %s: %s\n", f.Check, remedy(c, f))
 		}
 	}
