@@ -24,7 +24,8 @@ import (
 // verifies.
 type algorithm struct {
 	name jwa.SignatureAlgorithm
-	hash crypto.Hash // of PS*, which jwx leaves to us; 0 otherwise
+	hash crypto.Hash // of RSA, which is not left to jwx; 0 otherwise
+	pss  bool
 	kty  string
 	crv  string // "" for RSA
 	size int    // bytes of a signature; 0: as long as the RSA modulus
@@ -33,12 +34,12 @@ type algorithm struct {
 // algorithms are all there are. Symmetric ones and ES256K are not among them
 // and cannot be configured. Ed25519 (RFC 9864) is EdDSA with its curve said.
 var algorithms = map[string]algorithm{
-	"RS256":   {name: jwa.RS256, kty: "RSA"},
-	"RS384":   {name: jwa.RS384, kty: "RSA"},
-	"RS512":   {name: jwa.RS512, kty: "RSA"},
-	"PS256":   {name: jwa.PS256, kty: "RSA", hash: crypto.SHA256},
-	"PS384":   {name: jwa.PS384, kty: "RSA", hash: crypto.SHA384},
-	"PS512":   {name: jwa.PS512, kty: "RSA", hash: crypto.SHA512},
+	"RS256":   {name: jwa.RS256, kty: "RSA", hash: crypto.SHA256},
+	"RS384":   {name: jwa.RS384, kty: "RSA", hash: crypto.SHA384},
+	"RS512":   {name: jwa.RS512, kty: "RSA", hash: crypto.SHA512},
+	"PS256":   {name: jwa.PS256, kty: "RSA", hash: crypto.SHA256, pss: true},
+	"PS384":   {name: jwa.PS384, kty: "RSA", hash: crypto.SHA384, pss: true},
+	"PS512":   {name: jwa.PS512, kty: "RSA", hash: crypto.SHA512, pss: true},
 	"ES256":   {name: jwa.ES256, kty: "EC", crv: "P-256", size: 64},
 	"ES384":   {name: jwa.ES384, kty: "EC", crv: "P-384", size: 96},
 	"ES512":   {name: jwa.ES512, kty: "EC", crv: "P-521", size: 132},
@@ -64,7 +65,8 @@ type Key struct {
 	public   crypto.PublicKey
 	alg      algorithm
 	verifier jws.Verifier
-	size     int // bytes of a signature
+	pkcs1    *pkcs1 // of RS*, instead of verifier; nil in FIPS mode
+	size     int    // bytes of a signature
 	retired  atomic.Bool
 }
 
@@ -233,7 +235,7 @@ func (k *Key) checkMaterial() error {
 		case roca(public.N):
 			return fmt.Errorf("%w: the RSA key has the ROCA weakness (CVE-2017-15361)", errUnusable)
 		}
-		k.size = public.Size()
+		return k.prepare(public)
 	case *ecdsa.PublicKey:
 		if _, err := public.ECDH(); err != nil || public.Curve.Params().Name != k.alg.crv {
 			return fmt.Errorf("%w: the point is not on %s", errUnusable, k.alg.crv)
@@ -244,6 +246,18 @@ func (k *Key) checkMaterial() error {
 		}
 	default:
 		return fmt.Errorf("%w: it is no public key", errUnusable)
+	}
+	return nil
+}
+
+// prepare makes an RSA key that was accepted ready to verify.
+func (k *Key) prepare(public *rsa.PublicKey) (err error) {
+	k.size = public.Size()
+	if k.alg.pss {
+		return nil
+	}
+	if k.pkcs1, err = newPKCS1(public, k.alg.hash); err != nil {
+		return fmt.Errorf("%w: an RSA key that is none", errUnusable)
 	}
 	return nil
 }
@@ -276,10 +290,16 @@ func (k *Key) verify(signingInput string, signature []byte) error {
 	if len(signature) != k.size {
 		return ErrSignature
 	}
-	if k.alg.hash != 0 {
-		return k.verifyPSS(signingInput, signature)
+	var ok bool
+	switch input := []byte(signingInput); {
+	case k.alg.pss:
+		ok = k.verifyPSS(input, signature)
+	case k.pkcs1 != nil:
+		ok = k.pkcs1.verify(input, signature)
+	default:
+		ok = k.verifier.Verify(input, signature, k.public) == nil
 	}
-	if err := k.verifier.Verify([]byte(signingInput), signature, k.public); err != nil {
+	if !ok {
 		return ErrSignature
 	}
 	return nil
@@ -287,16 +307,13 @@ func (k *Key) verify(signingInput string, signature []byte) error {
 
 // verifyPSS insists on a salt as long as the hash (RFC 7518 §3.5), which jwx
 // does not.
-func (k *Key) verifyPSS(signingInput string, signature []byte) error {
+func (k *Key) verifyPSS(input, signature []byte) bool {
 	public, ok := k.public.(*rsa.PublicKey)
 	if !ok {
-		return ErrSignature
+		return false
 	}
 	h := k.alg.hash.New()
-	h.Write([]byte(signingInput))
+	h.Write(input)
 	options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
-	if err := rsa.VerifyPSS(public, k.alg.hash, h.Sum(nil), signature, options); err != nil {
-		return ErrSignature
-	}
-	return nil
+	return rsa.VerifyPSS(public, k.alg.hash, h.Sum(nil), signature, options) == nil
 }
