@@ -2,6 +2,7 @@ package apigw
 
 import (
 	"strings"
+	"sync"
 
 	"gatehouse/shared/strictjson"
 )
@@ -25,8 +26,16 @@ type authorizerEvent struct {
 	}
 }
 
+// decoders of events are used again.
+var decoders = sync.Pool{New: func() any { return strictjson.NewDecoder(nil, strictjson.Event) }}
+
 func (e *authorizerEvent) read(event []byte) error {
-	d := strictjson.NewDecoder(event, strictjson.Event)
+	d, _ := decoders.Get().(*strictjson.Decoder)
+	d.Reset(event)
+	defer func() {
+		d.Reset(nil)
+		decoders.Put(d)
+	}()
 	err := d.Object(func(name []byte) error {
 		switch string(name) {
 		case "version":

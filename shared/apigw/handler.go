@@ -36,8 +36,33 @@ var lines = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }
 
 // Handle implements [slog.Handler].
 func (h *LineHandler) Handle(ctx context.Context, r slog.Record) error {
+	attrs := make([]slog.Attr, 0, r.NumAttrs())
+	r.Attrs(func(a slog.Attr) bool {
+		attrs = append(attrs, a)
+		return true
+	})
+	if known, err := h.line(ctx, &r, attrs); known {
+		return err
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// handle hands a line to h: r, which has no attributes yet, with these. They are
+// not copied for our own handler. An error has no other place to be reported.
+func handle(ctx context.Context, h slog.Handler, r slog.Record, attrs []slog.Attr) {
+	if own, ok := h.(*LineHandler); ok {
+		if known, _ := own.line(ctx, &r, attrs); known {
+			return
+		}
+	}
+	r.AddAttrs(attrs...)
+	_ = h.Handle(ctx, r)
+}
+
+// line writes r with attrs, unless they hold what h does not know how to write.
+func (h *LineHandler) line(ctx context.Context, r *slog.Record, attrs []slog.Attr) (known bool, err error) {
 	if r.Time.IsZero() { // slog leaves it out
-		return h.Handler.Handle(ctx, r)
+		return false, nil
 	}
 	room, _ := lines.Get().(*[]byte)
 	defer lines.Put(room)
@@ -47,15 +72,10 @@ func (h *LineHandler) Handle(ctx context.Context, r slog.Record) error {
 	b = append(b, r.Level.String()...)
 	b = append(b, `","message":`...)
 	b = strictjson.AppendString(b, r.Message)
-	known := true
-	r.Attrs(func(a slog.Attr) bool {
-		b = append(b, ',')
-		b, known = appendAttr(b, a)
-		return known
-	})
-	*room = b
-	if !known {
-		return h.Handler.Handle(ctx, r)
+	for _, a := range attrs {
+		if b, known = appendAttr(append(b, ','), a); !known {
+			return false, nil
+		}
 	}
 	if invocation, ok := lambdacontext.FromContext(ctx); ok {
 		b = append(b, `,"requestId":`...)
@@ -65,8 +85,8 @@ func (h *LineHandler) Handle(ctx context.Context, r slog.Record) error {
 	*room = b
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_, err := h.Writer.Write(b)
-	return err
+	_, err = h.Writer.Write(b)
+	return true, err
 }
 
 // appendAttr appends a member, or reports that it cannot.

@@ -170,9 +170,7 @@ func (l *requestLine) write(ctx context.Context, h *HTTP, s *served) {
 		}
 	}
 	attrs = append(attrs, slog.Float64(metricLatency, milliseconds(l.took)))
-	record := slog.NewRecord(s.start, level, "request", 0)
-	record.AddAttrs(attrs...)
-	_ = log.Handler().Handle(ctx, record) // there is no other place to report it
+	handle(ctx, log.Handler(), slog.NewRecord(s.start, level, "request", 0), attrs)
 }
 
 // added returns what there is to say beyond what is said of every request, and

@@ -41,7 +41,5 @@ func (l *Line) Write(ctx context.Context, log *slog.Logger, metrics string) {
 		attrs = append(attrs, slog.String("function", l.Function), slog.Any(metricMetadata, countsOf(l.Start, metrics, names)))
 	}
 	attrs = append(attrs, slog.Float64(metricLatency, milliseconds(l.Took)))
-	record := slog.NewRecord(l.Start, level, l.Message, 0)
-	record.AddAttrs(attrs...)
-	_ = log.Handler().Handle(ctx, record) // there is no other place to report it
+	handle(ctx, log.Handler(), slog.NewRecord(l.Start, level, l.Message, 0), attrs)
 }

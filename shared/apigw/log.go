@@ -111,9 +111,7 @@ func (l *authorizerLine) write(ctx context.Context, a *Authorizer) {
 			slog.Any(metricMetadata, decisions{l.start, a.Metrics}))
 	}
 	attrs = append(attrs, slog.Float64(metricLatency, milliseconds(l.took)))
-	record := slog.NewRecord(l.start, level, "authorizer", 0)
-	record.AddAttrs(attrs...)
-	_ = h.Handle(ctx, record) // there is no other place to report it
+	handle(ctx, h, slog.NewRecord(l.start, level, "authorizer", 0), attrs)
 }
 
 // reserved reports whether the line has an attribute of that name already. One

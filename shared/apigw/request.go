@@ -178,12 +178,20 @@ func (e *authorizerEvent) size() int {
 	c := &e.context
 	n := len(e.methodARN) + len(e.routeARN) + len(e.resource) + len(c.resourcePath) + len(e.routeKey) + len(c.domain) +
 		len(e.stageVariable) + len(c.requestID) + len(e.token) + len(e.rawQuery)
-	for _, list := range [...][][]byte{e.header, e.headers, e.param, e.parameters, e.sources} {
+	for _, list := range [...][][]byte{either(e.headers, e.header), either(e.parameters, e.param), e.sources} {
 		for _, b := range list {
 			n += len(b)
 		}
 	}
 	return n
+}
+
+// either returns all, or more if all is empty.
+func either(all, more [][]byte) [][]byte {
+	if len(all) == 0 {
+		return more
+	}
+	return all
 }
 
 // agrees reports whether the request context describes the request that the

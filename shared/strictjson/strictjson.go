@@ -70,7 +70,7 @@ type Decoder struct {
 	depth int
 	rules Rules
 	names []name // member names of the objects that are open
-	room  [48]name
+	room  [24]name
 }
 
 // name is where a member name stands in the input, and what it is looked for by.
@@ -422,7 +422,16 @@ func (d *Decoder) literal(s string) error {
 	return nil
 }
 
+// space moves to the next value or mark, which stands right here in all that
+// programs write.
 func (d *Decoder) space() {
+	if d.pos < len(d.data) && d.data[d.pos] > ' ' {
+		return
+	}
+	d.skipSpace()
+}
+
+func (d *Decoder) skipSpace() {
 	for d.pos < len(d.data) {
 		switch d.data[d.pos] {
 		case ' ', '\t', '\r', '\n':

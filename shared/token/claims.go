@@ -28,9 +28,12 @@ type claimSet struct {
 	all       []member
 }
 
-// member is a claim as it stands in the object: its name, decoded, and the text
-// of its value.
-type member struct{ name, value []byte }
+// member is a claim as it stands in the object: its name, decoded, and where the
+// text of its value is.
+type member struct {
+	name       []byte
+	start, end int32
+}
 
 // marks is a set of claims that matter by being there.
 type marks uint16
@@ -63,7 +66,7 @@ func (c *claimSet) parse(d *strictjson.Decoder, text []byte) error {
 	err := d.Object(func(name []byte) error {
 		start := d.Offset()
 		err := c.read(d, name)
-		c.all = append(c.all, member{name, text[start:d.Offset()]})
+		c.all = append(c.all, member{name, int32(start), int32(d.Offset())}) //nolint:gosec // a token has at most 8 KiB, an answer 64
 		return err
 	})
 	if err == nil {
@@ -292,8 +295,9 @@ func (i *Issuer) facts(d *strictjson.Decoder, c *claimSet, claims []byte, how re
 		if n := slices.Index(how.required, string(m.name)); n >= 0 {
 			found |= 1 << n
 		}
-		clientIDs.offer(rank(m.name, i.ClientIDClaims, how.clientID), m.value)
-		scopes.offer(rank(m.name, i.ScopeClaims, how.scope), m.value)
+		value := claims[m.start:m.end]
+		clientIDs.offer(rank(m.name, i.ClientIDClaims, how.clientID), value)
+		scopes.offer(rank(m.name, i.ScopeClaims, how.scope), value)
 	}
 	if found != 1<<len(how.required)-1 {
 		return nil, ErrClaims
