@@ -10,49 +10,69 @@ import (
 )
 
 // bundles are the files that hold all root certificates of a system: Amazon
-// Linux, Debian. Loading one of them instead of everything crypto/x509 finds
-// saves the authorizer most of its cold start: on Amazon Linux 2023 the same
-// roots are found three times (golang/go#79018).
+// Linux, Debian. What crypto/x509 finds besides is the same again: on Amazon
+// Linux 2023 all of it three times (golang/go#79018).
 var bundles = []string{
 	"/etc/pki/tls/certs/ca-bundle.crt",
 	"/etc/ssl/certs/ca-certificates.crt",
 }
 
-// OneSource has crypto/x509 read the system's roots from one file, and not before
-// the first connection: a process that is never asked to fetch anything does not
-// read them at all, which is two thirds of its start. It sets SSL_CERT_FILE and
-// SSL_CERT_DIR, so call it before any connection is made; where they choose
-// others, or no file is known, it does nothing.
-func OneSource(getenv func(string) string, setenv func(name, value string) error) error {
-	if getenv("SSL_CERT_FILE") != "" || getenv("SSL_CERT_DIR") != "" {
-		return nil
-	}
+// systemBundle is the first of bundles that exists, "" if none does.
+func systemBundle() string {
 	for _, name := range bundles {
 		if _, err := os.Stat(name); err == nil {
-			return errors.Join(setenv("SSL_CERT_FILE", name), setenv("SSL_CERT_DIR", os.DevNull)) // no folder at all
+			return name
 		}
 	}
-	return nil
+	return ""
 }
 
-// NewClient returns the client for everything Gatehouse fetches. It follows
-// no redirects, accepts no compression (so no bomb), and forgets idle
-// connections soon: those that slept in a frozen Lambda are dead.
-func NewClient() *http.Client {
-	transport := &http.Transport{
+// OneSource has crypto/x509, too, read the system's roots from one file: it is
+// asked about servers behind a proxy and by [NewGuardedClient]. It sets
+// SSL_CERT_FILE and SSL_CERT_DIR, so call it before any connection is made; where
+// they choose others, or no file is known, it does nothing.
+func OneSource(getenv func(string) string, setenv func(name, value string) error) error {
+	bundle := systemBundle()
+	if bundle == "" || getenv("SSL_CERT_FILE") != "" || getenv("SSL_CERT_DIR") != "" {
+		return nil
+	}
+	return errors.Join(setenv("SSL_CERT_FILE", bundle), setenv("SSL_CERT_DIR", os.DevNull)) // no folder at all
+}
+
+// handshakeTimeout bounds how long a server may take to prove who it is.
+const handshakeTimeout = 2 * time.Second
+
+// NewTransport returns what everything that Gatehouse is configured to ask goes
+// through. It accepts no compression (so no bomb), and forgets idle connections
+// soon: those that slept in a frozen Lambda are dead. It speaks HTTP/1.1, which
+// notices when one died and takes another, and of which a function that does one
+// thing at a time needs no more.
+func NewTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 2 * time.Second}
+	t := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    2 * time.Second,
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    handshakeTimeout,
 		ResponseHeaderTimeout:  10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        30 * time.Second,
 		DisableCompression:     true,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12}, // behind a proxy, or where there are no roots of ours
 	}
+	if r := systemRoots(os.Getenv); r != nil { //nolint:forbidigo // crypto/x509 reads the same
+		t.DialTLSContext = r.dialTLS(dialer.DialContext, handshakeTimeout)
+	}
+	return t
+}
+
+// NewClient returns the client for everything Gatehouse fetches.
+func NewClient() *http.Client { return ClientOf(NewTransport()) }
+
+// ClientOf returns a client that follows no redirects.
+func ClientOf(t *http.Transport) *http.Client {
 	return &http.Client{
-		Transport:     transport,
+		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

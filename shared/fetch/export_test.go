@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"crypto/x509"
 	"net"
 	"net/http"
@@ -19,4 +20,27 @@ var (
 // this file, so that nothing but a test can have one.
 func GuardedClientFor(roots *x509.CertPool, resolver *net.Resolver, port string, admits func(netip.Addr) bool) *http.Client {
 	return newGuardedClient(roots, resolver, port, admits)
+}
+
+// What tests of the roots look at.
+var SystemBundle = systemBundle
+
+// RootFiles are the files that roots come from, for an environment.
+func RootFiles(getenv func(string) string) []string {
+	if r := systemRoots(getenv); r != nil {
+		return r.files
+	}
+	return nil
+}
+
+// PoolFor is the pool for a chain of c alone.
+func PoolFor(files []string, c *x509.Certificate) (*x509.CertPool, error) {
+	return (&roots{files: files}).pool([]*x509.Certificate{c})
+}
+
+// ClientBy is a client that verifies by the roots in files and connects by d.
+func ClientBy(files []string, d func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
+	t := NewTransport()
+	t.DialTLSContext = (&roots{files: files}).dialTLS(d, handshakeTimeout)
+	return ClientOf(t)
 }
