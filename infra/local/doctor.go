@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/infra/local/awsprofile"
 	"gatehouse/shared/config"
 	"gatehouse/shared/fetch"
 	"gatehouse/shared/oauth"
@@ -32,7 +33,7 @@ func (c *doctorCommand) Run(ctx context.Context, s stage) error {
 	}
 	d := &doctor{
 		reporter: reporter{out: s.out}, cfg: cfg,
-		env: provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}},
+		env: provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{AWS: awsprofile.Load}},
 	}
 	for _, p := range cfg.Providers {
 		if err := d.examine(ctx, p); err != nil {

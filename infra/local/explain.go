@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/infra/local/awsprofile"
 	"gatehouse/shared/apigw"
 	"gatehouse/shared/authorizer"
 	"gatehouse/shared/config"
@@ -192,7 +193,7 @@ func (e *explainer) decide(ctx context.Context, s stage, method, path, raw strin
 	if err != nil {
 		return err
 	}
-	gate, err := authorizer.New(e.cfg, provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}}, find)
+	gate, err := authorizer.New(e.cfg, provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{AWS: awsprofile.Load}}, find)
 	if err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func (e *explainer) contracts(ctx context.Context, env func(string) string) (aut
 			return registry.Contract{Provider: k.Provider, ClientID: k.ClientID, API: k.API, Status: registry.Approved}, nil
 		}, nil
 	}
-	store, err := registry.Dynamo{Table: name}.Open(ctx)
+	store, err := registry.Dynamo{Table: name, AWS: awsprofile.Load}.Open(ctx)
 	if err != nil {
 		return nil, err
 	}

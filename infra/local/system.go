@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"gatehouse/infra/local/awsprofile"
 	"gatehouse/infra/local/gateway"
 	"gatehouse/infra/local/samtemplate"
 	"gatehouse/shared/apigw"
@@ -227,7 +228,7 @@ func (s *system) install(ctx context.Context, template *samtemplate.Template, o 
 	if err != nil {
 		return err
 	}
-	env := provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}, Log: o.log, Now: o.now}
+	env := provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{AWS: awsprofile.Load}, Log: o.log, Now: o.now}
 	for id, f := range template.Functions {
 		// The template takes https issuers only; what a function is told can be
 		// overridden, as with sam local --env-vars.

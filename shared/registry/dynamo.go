@@ -12,12 +12,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/logging"
+
+	"gatehouse/shared/awsenv"
+	"gatehouse/shared/fetch"
 )
 
 // Times and limits of DynamoDB calls.
@@ -29,10 +29,9 @@ const (
 )
 
 // Dynamo keeps a registry in a DynamoDB table made as [TableDefinition] says.
-// Region, credentials and endpoint (AWS_ENDPOINT_URL_DYNAMODB) come from the
-// environment as the SDK reads it.
 type Dynamo struct {
 	Table   string        // name
+	AWS     awsenv.Source // nil: region, credentials and AWS_ENDPOINT_URL_DYNAMODB of the environment
 	HTTP    *http.Client  // nil: one that waits a second for each answer
 	Timeout time.Duration // of one operation; 0: 3 s
 	Now     func() time.Time
@@ -54,13 +53,11 @@ func (d Dynamo) Open(ctx context.Context) (*Store, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	cfg, err := config.LoadDefaultConfig(ctx,
-		config.WithRetryer(newRetryer),
-		config.WithHTTPClient(newDynamoClient()),
-		config.WithLogger(logging.Nop{})) // nothing but the handler logs while serving
+	cfg, err := d.AWS.Load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("registry: %s: %w", d.Table, err)
 	}
+	cfg.Retryer = newRetryer
 	return &Store{now: d.Now, backend: &dynamo{
 		client:  dynamodb.NewFromConfig(cfg, d.useHTTP),
 		table:   d.Table,
@@ -69,18 +66,14 @@ func (d Dynamo) Open(ctx context.Context) (*Store, error) {
 	}}, nil
 }
 
-func newDynamoClient() *awshttp.BuildableClient {
-	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.ResponseHeaderTimeout = answerTimeout
-		t.IdleConnTimeout = 30 * time.Second // those that slept in a frozen Lambda are dead
-	})
-}
-
-// useHTTP sets the client here and not in the configuration, which with
-// AWS_CA_BUNDLE in the environment takes none but the SDK's own.
 func (d Dynamo) useHTTP(o *dynamodb.Options) {
-	if d.HTTP != nil {
+	switch {
+	case d.HTTP != nil:
 		o.HTTPClient = d.HTTP
+	case d.AWS == nil:
+		t := fetch.NewTransport()
+		t.ResponseHeaderTimeout = answerTimeout
+		o.HTTPClient = fetch.ClientOf(t)
 	}
 }
 

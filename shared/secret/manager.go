@@ -9,22 +9,23 @@ import (
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"gatehouse/shared/awsenv"
 )
 
 // Manager is AWS Secrets Manager. The client is made when the first secret is
-// needed: an authorizer that verifies by keys alone never makes one. Region,
-// credentials and endpoint (AWS_ENDPOINT_URL_SECRETS_MANAGER) come from the
-// environment as the SDK reads it.
+// needed: an authorizer that verifies by keys alone never makes one.
 type Manager struct {
+	AWS awsenv.Source // nil: region, credentials and AWS_ENDPOINT_URL_SECRETS_MANAGER of the environment
+
 	once   sync.Once
 	client *secretsmanager.Client
 	err    error
 }
 
 func (m *Manager) value(ctx context.Context, id string) ([]byte, error) {
-	m.once.Do(func() { m.client, m.err = connect(ctx) })
+	m.once.Do(func() { m.client, m.err = connect(ctx, m.AWS) })
 	if m.err != nil {
 		return nil, m.err
 	}
@@ -38,12 +39,13 @@ func (m *Manager) value(ctx context.Context, id string) ([]byte, error) {
 	return []byte(*out.SecretString), nil
 }
 
-func connect(ctx context.Context) (*secretsmanager.Client, error) {
+func connect(ctx context.Context, source awsenv.Source) (*secretsmanager.Client, error) {
 	// The configuration outlives the request that first asked for it.
-	cfg, err := config.LoadDefaultConfig(context.WithoutCancel(ctx), config.WithRetryMaxAttempts(2))
+	cfg, err := source.Load(context.WithoutCancel(ctx))
 	if err != nil {
-		return nil, fmt.Errorf("secret: AWS configuration: %w", err)
+		return nil, fmt.Errorf("secret: %w", err)
 	}
+	cfg.RetryMaxAttempts = 2
 	return secretsmanager.NewFromConfig(cfg), nil
 }
 

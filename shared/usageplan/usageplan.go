@@ -13,17 +13,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway/types"
-	"github.com/aws/smithy-go/logging"
+
+	"gatehouse/shared/awsenv"
 )
 
 // Why a key is not what it shall be.
@@ -50,8 +48,8 @@ type Key struct {
 }
 
 // Gateway is what manages API Gateway, as the function's own role may. The
-// client is made when the first key is settled. Region, credentials and endpoint
-// (AWS_ENDPOINT_URL_API_GATEWAY) come from the environment as the SDK reads it.
+// client is made when the first key is settled, by region, credentials and
+// AWS_ENDPOINT_URL_API_GATEWAY of the environment.
 // The zero Gateway can be used, by several at once.
 type Gateway struct {
 	Client *apigateway.Client // nil: made of the environment; one that repeats requests hides what is uncertain
@@ -78,17 +76,12 @@ func (g *Gateway) connect(ctx context.Context) error {
 	if g.Client != nil {
 		return nil
 	}
-	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.IdleConnTimeout = 30 * time.Second // those that slept in a frozen Lambda are dead
-	})
 	// The configuration outlives the request that first asked for it.
-	cfg, err := config.LoadDefaultConfig(context.WithoutCancel(ctx),
-		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // see call
-		config.WithHTTPClient(client),
-		config.WithLogger(logging.Nop{})) // nothing but the handler logs while serving
+	cfg, err := awsenv.Source(nil).Load(context.WithoutCancel(ctx))
 	if err != nil {
-		return fmt.Errorf("usageplan: AWS configuration: %w", err)
+		return fmt.Errorf("usageplan: %w", err)
 	}
+	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} } // see call
 	g.Client = apigateway.NewFromConfig(cfg)
 	return nil
 }
