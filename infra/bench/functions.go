@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -44,9 +45,32 @@ type harness struct {
 	progress  io.Writer
 }
 
+// chosen is which functions are measured.
+type chosen func([]*function) []*function
+
+func every(all []*function) []*function { return all }
+
+// named are the functions whose name matches pattern.
+func named(pattern *regexp.Regexp) chosen {
+	return func(all []*function) []*function {
+		return slices.DeleteFunc(all, func(f *function) bool { return !pattern.MatchString(f.name) })
+	}
+}
+
+// variants are the authorizer with settings of the Go runtime, and the no-op.
+func variants(all []*function) []*function {
+	kept := slices.DeleteFunc(all, func(f *function) bool { return f.name != nameNoop && f.name != nameOurs })
+	for _, env := range []string{"GOMAXPROCS=1", "GOMAXPROCS=2", "GOGC=200", "GOGC=400", "GOMAXPROCS=1 GOGC=200", "GOMAXPROCS=1 GOGC=400"} {
+		f := *kept[1]
+		f.name, f.env = env, append(slices.Clone(f.env), strings.Fields(env)...)
+		kept = append(kept, &f)
+	}
+	return kept
+}
+
 // measureFunctions measures whole functions in turn. notes says what could not
 // be measured here.
-func measureFunctions(ctx context.Context, progress io.Writer, rounds int, variants bool) (h *harness, notes string, err error) { //nolint:revive // a fact, not a mode
+func measureFunctions(ctx context.Context, progress io.Writer, rounds int, which chosen) (h *harness, notes string, err error) {
 	dir, err := os.MkdirTemp("", "gatehouse-bench")
 	if err != nil {
 		return nil, "", err
@@ -64,6 +88,7 @@ func measureFunctions(ctx context.Context, progress io.Writer, rounds int, varia
 		return nil, "", err
 	}
 	defer keys.Close()
+	h.functions = which(h.functions)
 	if h.event, err = eventOf(key); err != nil {
 		return nil, "", err
 	}
@@ -72,14 +97,6 @@ func measureFunctions(ctx context.Context, progress io.Writer, rounds int, varia
 		fmt.Fprintln(&said, "The CPU share of a 128 MB function is not measured:", err)
 	} else {
 		defer func() { err = errors.Join(err, os.Remove(group)) }()
-	}
-	if variants {
-		h.functions = slices.DeleteFunc(h.functions, func(f *function) bool { return f.name != nameNoop && f.name != nameOurs })
-		for _, env := range []string{"GOMAXPROCS=1", "GOMAXPROCS=2", "GOGC=200", "GOGC=400", "GOMAXPROCS=1 GOGC=200", "GOMAXPROCS=1 GOGC=400"} {
-			f := *h.functions[1]
-			f.name, f.env = env, append(slices.Clone(f.env), strings.Fields(env)...)
-			h.functions = append(h.functions, &f)
-		}
 	}
 	for _, f := range h.functions {
 		h.samples[f] = &sample{}
@@ -296,7 +313,7 @@ func (h *harness) report(out io.Writer, targets []target) error {
 	for _, row := range h.rows() {
 		fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
 	}
-	if err := w.Flush(); err != nil {
+	if err := w.Flush(); err != nil || len(targets) == 0 {
 		return err
 	}
 	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -26,15 +27,18 @@ func main() {
 	count := flag.Int("count", 5, "rounds of a hundred turns")
 	check := flag.Bool("check", false, "only compare the parts with the bounds that CI holds them to")
 	results := flag.String("o", "", "folder to write the results to, as results.md and results.svg")
-	variants := flag.Bool("variants", false, "only compare settings of the Go runtime for the authorizer")
+	runtimes := flag.Bool("variants", false, "only compare settings of the Go runtime for the authorizer")
+	functions := flag.String("functions", "", "only measure the functions whose name matches this regular expression")
 	flag.Parse()
 	ctx := context.Background()
 	var err error
 	switch {
-	case *variants:
-		var h *harness
-		if h, _, err = measureFunctions(ctx, os.Stderr, *count, true); err == nil {
-			err = h.report(os.Stdout, nil)
+	case *runtimes:
+		err = some(ctx, os.Stdout, os.Stderr, *count, variants)
+	case *functions != "":
+		var pattern *regexp.Regexp
+		if pattern, err = regexp.Compile(*functions); err == nil {
+			err = some(ctx, os.Stdout, os.Stderr, *count, named(pattern))
 		}
 	case *check:
 		_, err = run(os.Stdout, os.Stderr, *count, true)
@@ -45,6 +49,16 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// some measures some functions, without targets.
+func some(ctx context.Context, out, progress io.Writer, count int, which chosen) error {
+	h, notes, err := measureFunctions(ctx, progress, count, which)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(out, notes)
+	return h.report(out, nil)
 }
 
 // all measures everything. A target that is missed is reported, not an error.
@@ -58,7 +72,7 @@ func all(ctx context.Context, stdout, progress io.Writer, count int, folder stri
 	if err := measureBroker(ctx, out, progress, count); err != nil {
 		return err
 	}
-	h, notes, err := measureFunctions(ctx, progress, count, false)
+	h, notes, err := measureFunctions(ctx, progress, count, every)
 	if err != nil {
 		return err
 	}
