@@ -255,18 +255,12 @@ const maxConflicts = 10
 
 // judge says what a document cannot do.
 func (r *reporter) judge(cfg *config.Config, a config.API, report policy.Report) {
-	if report.Size > report.Limit {
-		var most []string
-		for _, c := range report.Costs[:min(3, len(report.Costs))] {
-			most = append(most, fmt.Sprintf("%s (%d bytes)", c.Route, c.Bytes))
-		}
-		r.problems = append(r.problems, fmt.Errorf(
-			"api %s: a policy document of %d bytes is needed, and API Gateway takes %d beside the context; the routes that cost most: %s",
-			a.Name, report.Size, report.Limit, strings.Join(most, ", ")))
-	}
 	cached := "while API Gateway caches another answer of the same token, it is refused"
 	if cfg.ResultCache == 0 {
 		cached = "harmless as long as results are not cached"
+	}
+	if report.Size > report.Limit {
+		r.tooLong(a, report, cfg.ResultCache > 0)
 	}
 	for n, c := range report.Conflicts {
 		if n == maxConflicts {
@@ -279,6 +273,23 @@ func (r *reporter) judge(cfg *config.Config, a config.API, report policy.Report)
 	if report.HeadApart {
 		r.warn("api %s: the document has no room for HEAD beside every GET; list the HEAD routes you need (%s)", a.Name, cached)
 	}
+}
+
+// tooLong says that no document has room for all routes, which nobody notices
+// where results are not cached.
+func (r *reporter) tooLong(a config.API, report policy.Report, cached bool) { //nolint:revive // a fact, not a mode
+	var most []string
+	for _, c := range report.Costs[:min(3, len(report.Costs))] {
+		most = append(most, fmt.Sprintf("%s (%d bytes)", c.Route, c.Bytes))
+	}
+	text := fmt.Sprintf("api %s: a policy document for all routes would have %d bytes, and API Gateway takes %d beside the context; the routes that cost most: %s. Each route gets an answer of its own",
+		a.Name, report.Size, report.Limit, strings.Join(most, ", "))
+	if !cached {
+		r.warn("%s (harmless as long as results are not cached)", text)
+		return
+	}
+	r.problems = append(r.problems, errors.New(text+
+		", so while API Gateway caches one, the other routes are refused to the same token: do not cache results (resultCache: 0s), or make several APIs of this one"))
 }
 
 // unlisted compares with the APIs of the template that name this API: a route

@@ -48,6 +48,8 @@
 //   - the answer to one request allows another that is allowed, except where
 //     the report says otherwise.
 //
+// The exceptions matter only while API Gateway caches answers.
+//
 // What a document denies it also denies with a slash at the end, for API Gateway
 // may ignore one; only where an allowed {name+} takes such requests it cannot.
 //
@@ -62,6 +64,6 @@
 // in the 8 KB that API Gateway takes. ANY is written as seven methods, and HEAD
 // beside every GET. Only in a document that would be longer, ANY is written as
 // "*" where that is as exact, and if that is not enough, HEAD where it is not
-// listed gets answers of its own. What is still too long is rendered
-// nevertheless: the report tells before.
+// listed gets answers of its own. Where that is still too long, each request
+// gets the answer of its route alone: the report tells before.
 package policy

@@ -71,7 +71,8 @@ func (t *Table) Document(a Ask) []byte {
 }
 
 // document returns the document for a grant, or for the one entry alone that is
-// not 0 (1-based); nil when the prefix cannot be written.
+// not 0 (1-based); nil when the prefix cannot be written. One that would be too
+// long refuses everything: what it should allow is left to answers of its own.
 func (t *Table) document(prefix string, g Grant, alone int) *document {
 	k := cacheKey{prefix, g, alone}
 	if d := t.cache.get(k); d != nil {
@@ -86,9 +87,23 @@ func (t *Table) document(prefix string, g Grant, alone int) *document {
 	} else {
 		d = &document{draft: t.draft(g, []int{alone - 1}, full)}
 	}
+	if d.size(prefix) > maxDocument {
+		d.draft = draft{apart: t.allowed(g)}
+	}
 	d.json = render(prefix, d.allow, d.deny)
 	t.cache.put(k, d)
 	return d
+}
+
+// allowed returns the entries of a grant.
+func (t *Table) allowed(g Grant) []int {
+	var allowed []int
+	for i, e := range t.entries {
+		if g.meets(e.need) {
+			allowed = append(allowed, i)
+		}
+	}
+	return allowed
 }
 
 // refusing returns a document that does not allow the request: base, less the
@@ -130,12 +145,7 @@ func (t *Table) answerApart(a Ask, base *document) []byte {
 // best returns the draft for a grant in the first form that is short enough, or
 // else the shortest.
 func (t *Table) best(prefix string, g Grant) draft {
-	var allowed []int
-	for i, e := range t.entries {
-		if g.meets(e.need) {
-			allowed = append(allowed, i)
-		}
-	}
+	allowed := t.allowed(g)
 	exact := t.draft(g, allowed, full)
 	best := exact
 	for form := wideAny; form <= headless && best.size(prefix) > maxDocument; form++ {

@@ -182,8 +182,9 @@ func (w *world) check(q request, routed bool, others []request) string {
 		return fmt.Sprintf("own answer: allowed = %t, want %t: %s", got, want, document)
 	}
 	// With a prefix longer than the report's, documents may be shortened.
+	alone := w.table.TooLong(w.prefix, w.grant)
 	inexact := func(method string, rule int) bool {
-		return w.conflicting(rule) || method == "HEAD" && len(w.prefix) > len(prefix)
+		return alone || w.conflicting(rule) || method == "HEAD" && len(w.prefix) > len(prefix)
 	}
 	exact := rule >= 0 && !inexact(q.method, rule)
 	for _, o := range others {

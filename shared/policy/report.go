@@ -25,7 +25,7 @@ type Report struct {
 	// With up to 8 distinct requirements all combinations are tried, with more
 	// the likeliest.
 	Size  int
-	Limit int    // bytes; a larger document may be refused by API Gateway
+	Limit int    // bytes; with a larger document, each route gets answers of its own
 	Costs []Cost // of Size, the routes that cost most first
 	// HeadApart is whether some document has no room for the HEAD that goes with
 	// each GET. Requests with it get answers of their own; while API Gateway

@@ -2,11 +2,13 @@ package policy_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"gatehouse/infra/local/iam"
 	"gatehouse/shared/policy"
 )
 
@@ -143,6 +145,48 @@ func TestReportSizeBreach(t *testing.T) {
 	}
 	if r.Costs[0].Route != rules[80].Route || len(r.Costs) != len(rules) {
 		t.Errorf("the first of %d costs is %v, want that of %s", len(r.Costs), r.Costs[0], rules[80].Route)
+	}
+}
+
+// An API of 300 routes is not refused as a whole where API Gateway takes no
+// document for all of them: each route gets answers of its own.
+func TestDocumentsOf300Routes(t *testing.T) {
+	t.Parallel()
+	for name, templates := range map[string][]string{
+		"collections":            {"GET /c%d", "POST /c%d", "GET /c%d/{id}", "PUT /c%d/{id}", "DELETE /c%d/{id}"},
+		"under one proxy":        {"GET /a/c%d", "GET /a/c%d/{id}", "GET /a/c%d/{id}/x", "POST /a/c%d", "ANY /a/c%d/{id}/{p+}"},
+		"everything of subtrees": {"ANY /t%d/{proxy+}", "ANY /t%d", "GET /u%d", "GET /v%d", "GET /w%d"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var rules []policy.Rule
+			for n := range 60 {
+				for m, template := range templates {
+					rules = append(rules, rule(fmt.Sprintf(template, n), []string{"s1", "s2"}[m%2]))
+				}
+			}
+			if name == "under one proxy" {
+				rules = append(rules, rule("GET /a/{p+}", "s1"))
+			}
+			r := report(t, rules...)
+			if r.Size <= r.Limit || len(r.Costs) == 0 || r.Costs[0].Bytes == 0 {
+				t.Errorf("Size = %d of %d, Costs = %v; want more, and the routes that cost it", r.Size, r.Limit, r.Costs[:1])
+			}
+			w := newWorld(t, rules, map[string]*iam.Policy{})
+			random := rand.New(rand.NewPCG(7, 8))
+			for _, scopes := range [][]string{{"s1"}, {"s2"}, {"s1", "s2"}, nil} {
+				w.caller(scopes)
+				for range 300 {
+					q := randomRequest(random, rules)
+					if wrong := w.check(q, true, []request{randomRequest(random, rules)}); wrong != "" {
+						t.Fatalf("%q: %s %q: %s", scopes, q.method, q.path, wrong)
+					}
+					if n := len(w.answer(q, true)); n > policy.MaxDocument {
+						t.Fatalf("%q: %s %q: a document of %d bytes", scopes, q.method, q.path, n)
+					}
+				}
+			}
+		})
 	}
 }
 
