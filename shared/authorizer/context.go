@@ -69,9 +69,11 @@ func (c *contextWriter) addTime(name string, t time.Time) {
 	}
 }
 
-// addClaim writes an array as JSON text, for its elements may hold spaces.
+// addClaim writes an array as JSON text, for its elements may hold spaces. A text
+// that begins like one becomes an array of one: a backend that reads the group
+// ["admins"] must not take it for the group admins.
 func (c *contextWriter) addClaim(name string, claim token.Claim) {
-	if !claim.List {
+	if !claim.List && !strings.HasPrefix(claim.Values[0], "[") {
 		c.add(name, claim.Values[0])
 		return
 	}

@@ -53,6 +53,7 @@ func TestClaimsCannotWriteTheAnswer(t *testing.T) {
 		{"an array with a line break is kept as JSON text", map[string]any{"groups": []string{"a\nb"}}, map[string]string{"sub": "app", "groups": `["a\u000ab"]`}},
 		{"an object is left out", map[string]any{"email": map[string]any{"x": "y"}}, map[string]string{"sub": "app"}},
 		{"an array of objects is left out", map[string]any{"groups": []any{map[string]any{"x": "y"}}}, map[string]string{"sub": "app"}},
+		{"a text that looks like an array is an array of one", map[string]any{"groups": `["admins"]`}, map[string]string{"sub": "app", "groups": `["[\"admins\"]"]`}},
 		{"an empty array is one", map[string]any{"groups": []any{}}, map[string]string{"sub": "app", "groups": "[]"}},
 		{"other alphabets are kept", map[string]any{"email": "阿达@例え.jp"}, map[string]string{"sub": "app", "email": "阿达@例え.jp"}},
 	} {
