@@ -44,7 +44,13 @@ func newOrganisation(t *testing.T) *organisation {
 // start runs a function as it is deployed, but that its secrets are files.
 func (o *organisation) start(t *testing.T, id string) *process {
 	t.Helper()
-	dir := pack(t, id)
+	return o.run(t, id, o.pack(t, id))
+}
+
+// pack packs a function, with its configuration and its secrets.
+func (o *organisation) pack(t *testing.T, id string) (dir string) {
+	t.Helper()
+	dir = pack(t, id)
 	text, err := os.ReadFile("../infra/gatehouse.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +69,12 @@ func (o *organisation) start(t *testing.T, id string) *process {
 			t.Fatal(err)
 		}
 	}
+	return dir
+}
+
+// run runs a function that is packed.
+func (o *organisation) run(t *testing.T, id, dir string) *process {
+	t.Helper()
 	variables := slices.Concat(environment(t, id), o.table.Environment(), o.variables)
 	return start(t, dir, append(variables, "OIDC_ISSUER="+o.url+"/oauth2/default",
 		"ADMIN_SECRET=file:admin.json", "REGISTRATION_KEYS=file:keys.json", "BROKER_KEYS=file:broker.json"))
@@ -135,12 +147,15 @@ func (p *process) decision(t *testing.T, token string) string {
 	return said
 }
 
+// requestForOrders is the event of GET /orders with a token.
+const requestForOrders = `{"type":"REQUEST","methodArn":"arn:aws:execute-api:eu-west-1:123456789012:a1/v1/GET/orders","resource":"/orders","path":"/orders",` +
+	`"httpMethod":"GET","headers":{"Authorization":"Bearer %[1]s"},"multiValueHeaders":{"Authorization":["Bearer %[1]s"]},` +
+	`"stageVariables":{"gatehouse":"orders"},"requestContext":{"resourcePath":"/orders","httpMethod":"GET","apiId":"a1","stage":"v1"}}`
+
 // decided is the authorizer's decision and the API key that it names.
 func (p *process) decided(t *testing.T, token string) (said, usageKey string) {
 	t.Helper()
-	event := fmt.Appendf(nil, `{"type":"REQUEST","methodArn":"arn:aws:execute-api:eu-west-1:123456789012:a1/v1/GET/orders","resource":"/orders","path":"/orders",`+
-		`"httpMethod":"GET","headers":{"Authorization":"Bearer %[1]s"},"multiValueHeaders":{"Authorization":["Bearer %[1]s"]},`+
-		`"stageVariables":{"gatehouse":"orders"},"requestContext":{"resourcePath":"/orders","httpMethod":"GET","apiId":"a1","stage":"v1"}}`, token)
+	event := fmt.Appendf(nil, requestForOrders, token)
 	var answer struct {
 		Policy struct {
 			Statement []struct{ Effect string }

@@ -227,6 +227,7 @@ func environment(t *testing.T, id string) []string {
 type process struct {
 	cmd             *exec.Cmd
 	ctx             context.Context // of the process
+	timeout         time.Duration   // of the function
 	stop            func()          // ends the process and waits for it
 	exited          chan struct{}   // closed when the process has ended
 	stdout, stderr  bytes.Buffer    // to be read after that
@@ -236,7 +237,7 @@ type process struct {
 // start runs the function in dir.
 func start(t *testing.T, dir string, environment []string) *process {
 	t.Helper()
-	p := &process{exited: make(chan struct{}), events: make(chan []byte), replies: make(chan []byte)}
+	p := &process{timeout: 5 * time.Second, exited: make(chan struct{}), events: make(chan []byte), replies: make(chan []byte)}
 	api := httptest.NewServer(p.runtimeAPI())
 	t.Cleanup(api.Close)
 	var cancel func()
@@ -269,7 +270,7 @@ func (p *process) runtimeAPI() http.Handler {
 		case event := <-p.events:
 			n++
 			w.Header().Set("Lambda-Runtime-Aws-Request-Id", requestID(n))
-			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(5*time.Second).UnixMilli(), 10))
+			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(p.timeout).UnixMilli(), 10))
 			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:gatehouse")
 			_, _ = w.Write(event)
 		case <-r.Context().Done():

@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/infra/local/gateway"
 	"gatehouse/infra/local/samtemplate"
+	"gatehouse/infra/tooltest"
 	"gatehouse/shared/apigw"
 	"gatehouse/shared/authorizer"
 	"gatehouse/shared/config"
@@ -20,29 +21,48 @@ import (
 	"gatehouse/shared/fetch"
 	"gatehouse/shared/provider"
 	"gatehouse/shared/registry"
+	"gatehouse/shared/secret"
 	"gatehouse/shared/standin"
 )
 
 // clocked is the system around a clock that tests set.
 type clocked struct {
-	t        *testing.T
-	ns       atomic.Int64
-	okta     *standin.Server
-	template *samtemplate.Template
-	gate     *authorizer.Authorizer
+	t         *testing.T
+	ns        atomic.Int64
+	okta      *standin.Server
+	template  *samtemplate.Template
+	cfg       *config.Config
+	contracts authorizer.Contracts
+	gate      *authorizer.Authorizer
 }
 
 func (c *clocked) now() time.Time { return time.Unix(0, c.ns.Load()) }
 
+// machine is the authorizer's clock. It runs in a Lambda that is frozen whenever
+// time passes.
+func (c *clocked) machine() time.Time { return thawed(c.now()) }
+
 // newClocked is the deployed configuration, some of its text replaced.
 func newClocked(t *testing.T, contracts authorizer.Contracts, replace ...string) *clocked {
 	t.Helper()
-	c := &clocked{t: t}
+	c, _ := newClockedBehind(t, nil, contracts, replace...)
+	return c
+}
+
+// newClockedBehind is one whose provider is reached by a wire of a proxy's; nil:
+// directly.
+func newClockedBehind(t *testing.T, proxy *tooltest.Toxiproxy, contracts authorizer.Contracts, replace ...string) (*clocked, *tooltest.Wire) {
+	t.Helper()
+	c := &clocked{t: t, contracts: contracts}
 	c.ns.Store(time.Unix(1_800_000_000, 0).UnixNano())
 	idp := httptest.NewUnstartedServer(nil)
+	var wire *tooltest.Wire
+	if proxy != nil {
+		idp.Listener, wire = proxy.Behind(t, idp.Listener)
+	}
 	org := "http://" + idp.Listener.Addr().String()
 	var err error
-	if c.okta, err = standin.New(standin.Okta{Org: org, Now: c.now}); err != nil {
+	if c.okta, err = standin.New(standin.Okta{Org: org, Now: c.now, Clients: []standin.Client{{ID: "gate", Secret: "gate-secret"}}}); err != nil {
 		t.Fatal(err)
 	}
 	idp.Config.Handler = c.okta
@@ -58,15 +78,21 @@ func newClocked(t *testing.T, contracts authorizer.Contracts, replace ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Parse([]byte(strings.NewReplacer(replace...).Replace(string(text))), lookup(environment))
+	c.cfg, err = config.Parse([]byte(strings.NewReplacer(replace...).Replace(string(text))), lookup(environment))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.gate, err = authorizer.New(cfg, provider.Environment{HTTP: fetch.NewClient(), Now: c.now}, contracts)
-	if err != nil {
-		t.Fatal(err)
+	c.restart()
+	return c, wire
+}
+
+// restart has the authorizer start anew. It knows no keys.
+func (c *clocked) restart() {
+	c.t.Helper()
+	var err error
+	if c.gate, err = authorizer.New(c.cfg, provider.Environment{HTTP: fetch.NewClient(), Secrets: &secret.Manager{}, Now: c.machine}, c.contracts); err != nil {
+		c.t.Fatal(err)
 	}
-	return c
 }
 
 // token is one of the walk-through's application.
@@ -104,6 +130,13 @@ func (c *clocked) gateway(api samtemplate.API) *gateway.Gateway {
 
 // works asks for the orders, and reports whether they came.
 func (c *clocked) works(g http.Handler, api samtemplate.API, raw string) bool {
+	c.t.Helper()
+	return c.asks(g, api, raw).Code == http.StatusOK
+}
+
+// asks asks for the orders.
+func (c *clocked) asks(g http.Handler, api samtemplate.API, raw string) *httptest.ResponseRecorder {
+	c.t.Helper()
 	path := "/orders"
 	if api.Stage != "$default" {
 		path = "/" + api.Stage + path
@@ -112,7 +145,7 @@ func (c *clocked) works(g http.Handler, api samtemplate.API, raw string) bool {
 	req.Header.Set("Authorization", "Bearer "+raw)
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, req)
-	return w.Code == http.StatusOK
+	return w
 }
 
 // An expired token works at most as long as the leeway and API Gateway's result

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -79,9 +80,8 @@ func start(t *testing.T, f files) *running {
 // serving is a system that answers on ports of this machine until the test ends.
 func serving(t *testing.T, o options) *system {
 	t.Helper()
-	var err error
-	if o.listeners, err = listen(t.Context(), 0); err != nil {
-		t.Fatal(err)
+	if o.listeners == nil {
+		o.listeners = listeners(t)
 	}
 	s, err := newSystem(t.Context(), o)
 	if err != nil {
@@ -97,6 +97,16 @@ func serving(t *testing.T, o options) *system {
 		}
 	})
 	return s
+}
+
+// listeners are those of a system.
+func listeners(t *testing.T) []net.Listener {
+	t.Helper()
+	all, err := listen(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // registered is a new application with access to the orders.
@@ -132,6 +142,12 @@ func send(t *testing.T, method, address string, header ...string) response {
 	for n := 0; n+1 < len(header); n += 2 {
 		req.Header[header[n]] = append(req.Header[header[n]], header[n+1])
 	}
+	return received(t, req)
+}
+
+// received is the response to a request.
+func received(t *testing.T, req *http.Request) response {
+	t.Helper()
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
