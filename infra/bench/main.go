@@ -94,6 +94,7 @@ type subject struct {
 	target float64 // at most this many times its base; 0: none
 	bound  float64 // the same with room for a noisy machine, for CI; 0: none
 	allocs float64 // at most, for CI; 0: no matter
+	share  float64 // of a run counts as one: how many things it does, by how many CPUs; 0: 1
 	run    func() error
 }
 
@@ -162,7 +163,7 @@ func measure(base, s subject, rounds int) (result, error) {
 func batch(s subject) (int, error) {
 	for n := 1; ; n *= 2 {
 		nanos, err := repeat(s, n)
-		if err != nil || nanos*float64(n) >= float64(turn)/2 {
+		if err != nil || nanos*max(s.share, 1)*float64(n) >= float64(turn)/2 {
 			return n, err
 		}
 	}
@@ -176,7 +177,7 @@ func repeat(s subject, times int) (float64, error) {
 			return 0, err
 		}
 	}
-	return float64(time.Since(start).Nanoseconds()) / float64(times), nil
+	return float64(time.Since(start).Nanoseconds()) / float64(times) / max(s.share, 1), nil
 }
 
 // report writes a table. Its error is about the bounds that CI holds.

@@ -82,10 +82,11 @@ func endOf(ctx context.Context, budget, otherwise time.Duration) time.Time {
 	if budget <= 0 {
 		budget = otherwise
 	}
+	now := time.Now()
 	if end, ok := ctx.Deadline(); ok {
-		budget = min(budget, time.Until(end)-reserve)
+		budget = min(budget, end.Sub(now)-reserve)
 	}
-	return time.Now().Add(budget)
+	return now.Add(budget)
 }
 
 // budget is context.WithDeadline that makes its timer when somebody looks whether
