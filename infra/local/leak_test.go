@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -134,13 +135,17 @@ func leaked(secrets map[string]string, text string) []string {
 }
 
 // TestNothingLeaks tells the whole story, and then all that may go wrong with
-// its secrets, and looks for them wherever they have no business: log lines, the
-// trace, what is printed, addresses, and answers to others than who asked.
+// its secrets, and looks for them wherever they have no business: log lines with
+// the metrics in them, the trace, what is printed, the registry's file, addresses,
+// and answers to others than who asked.
 func TestNothingLeaks(t *testing.T) {
 	t.Parallel()
 	var log, trace, told journal
 	clock := new(demoClock)
-	sys := serving(t, options{files: repositoryFiles(), now: clock.now, trace: &trace, log: slog.New(slog.NewJSONHandler(&log, nil))})
+	store := filepath.Join(t.TempDir(), "registry.json")
+	sys := serving(t, options{
+		files: repositoryFiles(), now: clock.now, trace: &trace, log: slog.New(slog.NewJSONHandler(&log, nil)), data: store, metrics: "Gatehouse",
+	})
 
 	w := new(wire)
 	s := &story{system: sys, out: &told, clock: clock, client: &http.Client{Transport: w}}
@@ -158,7 +163,12 @@ func TestNothingLeaks(t *testing.T) {
 	w.misuse(t.Context(), t, sys, secrets)
 
 	leaks := 0
-	for name, text := range map[string]string{"the log": log.String(), "the trace": trace.String(), "what is printed": told.String()} {
+	if !strings.Contains(log.String(), "CloudWatchMetrics") {
+		t.Error("the log has no metrics")
+	}
+	for name, text := range map[string]string{
+		"the log": log.String(), "the trace": trace.String(), "what is printed": told.String(), "the registry's file": string(contents(t, store)),
+	} {
 		if text == "" {
 			t.Errorf("%s is empty", name)
 		}

@@ -79,6 +79,8 @@ type options struct {
 	log       *slog.Logger // the functions' log lines; nil: nobody
 	listeners []net.Listener
 	now       func() time.Time // nil: time.Now
+	data      string           // file of the registry; "": memory
+	metrics   string           // namespace of the metrics in the log lines; "": none are there
 }
 
 // system is everything there is, on four addresses of this machine.
@@ -93,6 +95,7 @@ type system struct {
 	keys      *usageplantest.Server // API Gateway's API keys, in the template's usage plans
 	folder    string                // of what the functions would find in Secrets Manager
 	now       func() time.Time
+	metrics   string      // their namespace; "": none
 	policyOff atomic.Bool // the REST API serves as if no authorizer were attached
 	functions map[string]function
 	servers   []*http.Server
@@ -118,7 +121,7 @@ func newSystem(ctx context.Context, o options) (*system, error) {
 		o.now = time.Now
 	}
 	s := &system{
-		IDP: base(o.listeners[2]), Own: base(o.listeners[3]), functions: map[string]function{}, listeners: o.listeners, now: o.now,
+		IDP: base(o.listeners[2]), Own: base(o.listeners[3]), functions: map[string]function{}, listeners: o.listeners, now: o.now, metrics: o.metrics,
 	}
 	var err error
 	if s.standin, err = newStandin(s.IDP, s.Own, o.now); err != nil {
@@ -130,7 +133,7 @@ func newSystem(ctx context.Context, o options) (*system, error) {
 	}
 	s.localize(template)
 	s.keys = usageplantest.New(plans(template))
-	if s.store, err = (registry.Embedded{Now: o.now}).Open(); err != nil {
+	if s.store, err = (registry.Embedded{Path: o.data, Now: o.now}).Open(); err != nil {
 		return nil, err
 	}
 	if s.folder, err = os.MkdirTemp("", "gatehouse."); err != nil {
@@ -283,7 +286,9 @@ func (s *system) handler(ctx context.Context, id string, cfg *config.Config, env
 		if err := gate.Warm(ctx); err != nil {
 			return nil, fmt.Errorf("fetching keys: %w", err)
 		}
-		return gate.Handler(env.Log), nil
+		handler := gate.Handler(env.Log)
+		handler.Metrics = s.metrics
+		return handler, nil
 	case registrationFunction, reconcilerFunction:
 		service, err := registration.New(cfg, env, s.store)
 		if err != nil {
@@ -292,7 +297,7 @@ func (s *system) handler(ctx context.Context, id string, cfg *config.Config, env
 		service.APIKeys = s.keys.Gateway().Settle
 		if id == registrationFunction {
 			if !cfg.HasPortal() {
-				return &apigw.HTTP{Handler: service.Handler(), Log: env.Log, Now: s.now}, nil
+				return &apigw.HTTP{Handler: service.Handler(), Function: "registration", Log: env.Log, Metrics: s.metrics, Now: s.now}, nil
 			}
 			pages, err := portal.New(cfg, portal.Environment{
 				Registration: service.Handler(), Box: service.Box, Providers: service.Providers, HTTP: env.HTTP, Secrets: env.Secrets, Now: s.now,
@@ -300,9 +305,9 @@ func (s *system) handler(ctx context.Context, id string, cfg *config.Config, env
 			if err != nil {
 				return nil, err
 			}
-			return &apigw.HTTP{Handler: pages.Handler(service.Handler()), Log: env.Log, Now: s.now}, nil
+			return &apigw.HTTP{Handler: pages.Handler(service.Handler()), Function: "registration", Log: env.Log, Metrics: s.metrics, Now: s.now}, nil
 		}
-		return &reconciler.Reconciler{Log: env.Log, Now: s.now, Jobs: []reconciler.Job{
+		return &reconciler.Reconciler{Log: env.Log, Metrics: s.metrics, Now: s.now, Jobs: []reconciler.Job{
 			{Name: "interrupted", Run: service.FinishInterrupted},
 			{Name: "unused", Run: service.ReapUnused},
 			{Name: "usage", Run: service.KeepUsagePlans},
@@ -314,7 +319,7 @@ func (s *system) handler(ctx context.Context, id string, cfg *config.Config, env
 		if err != nil {
 			return nil, err
 		}
-		return &apigw.HTTP{Handler: server.Handler(), Log: env.Log, Now: s.now}, nil
+		return &apigw.HTTP{Handler: server.Handler(), Function: "broker", Log: env.Log, Metrics: s.metrics, Now: s.now}, nil
 	case demoFunction:
 		return &apigw.HTTP{Handler: demoapi.API{}.Handler(), Log: env.Log, Now: s.now}, nil
 	}
