@@ -3,6 +3,7 @@ package token_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,4 +139,95 @@ func FuzzParseIntrospection(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A token that is believed, though its issuer may sign anything, says what the
+// RFCs ask for to encoding/json, too.
+func FuzzVerify(f *testing.F) {
+	f.Add(goodHeader, goodClaims)
+	for _, sh := range shapes() {
+		f.Add(sh.header, sh.claims)
+	}
+	for _, member := range []string{
+		`"cnf":{"jkt":"x"}`, `"nbf":1800000361`, `"nonce":"n"`, `"typ":"ID"`, `"events":{}`, `"sub2":""`, `"scp":["a"]`, `"exp":1e10`, `"Iss":"x"`,
+	} {
+		f.Add(goodHeader, extra(goodClaims, member))
+	}
+	for _, member := range []string{`"crit":["exp"]`, `"b64":false`, `"zip":"DEF"`, `"jwk":{}`, `"enc":"A128GCM"`} {
+		f.Add(extra(goodHeader, member), goodClaims)
+	}
+	f.Add(`{"alg":"EdDSA","typ":"application/at+jwt"}`, `{"iss":"https://idp.example/oauth2/default","aud":["x","api://orders"],"exp":1800000240.5}`)
+	ec := ecSigner(f, "ES256")
+	i := issuer(f, ec)
+	f.Fuzz(func(t *testing.T, header, claims string) {
+		facts, err := judge(t, i, ec.sign(t, header, claims))
+		if err != nil {
+			if token.Reason(err) == "" || facts != nil {
+				t.Fatalf("got %v, %v; want a reason alone", facts, err)
+			}
+			return
+		}
+		h := decodedObject(t, []byte(header))
+		typ, _ := h["typ"].(string)
+		if kid := h["kid"]; h["alg"] != "ES256" || kid != nil && kid != ec.kid || strings.TrimPrefix(strings.ToLower(typ), "application/") != "at+jwt" {
+			t.Fatalf("believed with the header %q", header)
+		}
+		for _, name := range []string{"crit", "b64", "enc"} {
+			if _, ok := h[name]; ok {
+				t.Fatalf("believed with %s in the header %q", name, header)
+			}
+		}
+		checkClaims(t, facts, claims)
+	})
+}
+
+// checkClaims holds the claims of a token that is believed to RFC 7519 and RFC
+// 9068.
+func checkClaims(t *testing.T, facts *token.Facts, claims string) {
+	t.Helper()
+	m := decodedObject(t, []byte(claims))
+	audience, ok := m["aud"].([]any)
+	if !ok {
+		audience = []any{m["aud"]}
+	}
+	if m["iss"] != issuerURL || !slices.Contains(audience, any("api://orders")) || m["cnf"] != nil {
+		t.Fatalf("believed: %q", claims)
+	}
+	const leeway = 60
+	exp, ok := m["exp"].(float64)
+	if !ok || exp <= nowUnix-leeway {
+		t.Fatalf("believed though expired: %q", claims)
+	}
+	from := float64(nowUnix)
+	for _, name := range []string{"iat", "nbf"} {
+		at, ok := m[name].(float64)
+		if at > nowUnix+leeway+0.01 || !ok && m[name] != nil {
+			t.Fatalf("believed before %s: %q", name, claims)
+		}
+		if ok && name == "iat" {
+			from = at
+		}
+	}
+	if exp-from > 24*60*60+leeway+0.01 {
+		t.Fatalf("believed for %v seconds: %q", exp-from, claims)
+	}
+	for name, got := range map[string]string{"sub": facts.Subject, "jti": facts.ID, "client_id": facts.ClientID} {
+		if want, ok := m[name].(string); want != got || !ok && m[name] != nil {
+			t.Fatalf("%s: got %q of %q", name, got, claims)
+		}
+	}
+	var scopes []string
+	switch list := m["scope"].(type) {
+	case string:
+		scopes = strings.FieldsFunc(list, func(r rune) bool { return r == ' ' })
+	case []any:
+		for _, s := range list {
+			text, _ := s.(string)
+			scopes = append(scopes, text)
+		}
+	default:
+	}
+	if !slices.Equal(facts.Scopes, scopes) {
+		t.Fatalf("got the scopes %q of %q", facts.Scopes, claims)
+	}
 }

@@ -13,9 +13,7 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
-	"github.com/lestrrat-go/jwx/v2/jws"
 
 	"gatehouse/shared/strictjson"
 )
@@ -23,8 +21,8 @@ import (
 // algorithm is a signature algorithm of RFC 7518 §3 or RFC 8037 that Gatehouse
 // verifies.
 type algorithm struct {
-	name jwa.SignatureAlgorithm
-	hash crypto.Hash // of RSA, which is not left to jwx; 0 otherwise
+	name string      // of RFC 7518
+	hash crypto.Hash // 0 for EdDSA, which has its own
 	pss  bool
 	kty  string
 	crv  string // "" for RSA
@@ -34,17 +32,17 @@ type algorithm struct {
 // algorithms are all there are. Symmetric ones and ES256K are not among them
 // and cannot be configured. Ed25519 (RFC 9864) is EdDSA with its curve said.
 var algorithms = map[string]algorithm{
-	"RS256":   {name: jwa.RS256, kty: "RSA", hash: crypto.SHA256},
-	"RS384":   {name: jwa.RS384, kty: "RSA", hash: crypto.SHA384},
-	"RS512":   {name: jwa.RS512, kty: "RSA", hash: crypto.SHA512},
-	"PS256":   {name: jwa.PS256, kty: "RSA", hash: crypto.SHA256, pss: true},
-	"PS384":   {name: jwa.PS384, kty: "RSA", hash: crypto.SHA384, pss: true},
-	"PS512":   {name: jwa.PS512, kty: "RSA", hash: crypto.SHA512, pss: true},
-	"ES256":   {name: jwa.ES256, kty: "EC", crv: "P-256", size: 64},
-	"ES384":   {name: jwa.ES384, kty: "EC", crv: "P-384", size: 96},
-	"ES512":   {name: jwa.ES512, kty: "EC", crv: "P-521", size: 132},
-	"EdDSA":   {name: jwa.EdDSA, kty: "OKP", crv: "Ed25519", size: 64},
-	"Ed25519": {name: jwa.EdDSA, kty: "OKP", crv: "Ed25519", size: 64},
+	"RS256":   {name: "RS256", kty: "RSA", hash: crypto.SHA256},
+	"RS384":   {name: "RS384", kty: "RSA", hash: crypto.SHA384},
+	"RS512":   {name: "RS512", kty: "RSA", hash: crypto.SHA512},
+	"PS256":   {name: "PS256", kty: "RSA", hash: crypto.SHA256, pss: true},
+	"PS384":   {name: "PS384", kty: "RSA", hash: crypto.SHA384, pss: true},
+	"PS512":   {name: "PS512", kty: "RSA", hash: crypto.SHA512, pss: true},
+	"ES256":   {name: "ES256", kty: "EC", crv: "P-256", hash: crypto.SHA256, size: 64},
+	"ES384":   {name: "ES384", kty: "EC", crv: "P-384", hash: crypto.SHA384, size: 96},
+	"ES512":   {name: "ES512", kty: "EC", crv: "P-521", hash: crypto.SHA512, size: 132},
+	"EdDSA":   {name: "EdDSA", kty: "OKP", crv: "Ed25519", size: 64},
+	"Ed25519": {name: "EdDSA", kty: "OKP", crv: "Ed25519", size: 64},
 }
 
 // Limits of a key set. Providers publish two or three keys of 2048 or 4096 bits.
@@ -60,14 +58,13 @@ const (
 // Key is a public key of an issuer and the one algorithm it is used with
 // (RFC 8725 §3.1).
 type Key struct {
-	id       string // kid; "" when the issuer did not name it
-	text     string // the JWK, to recognise the key in the next set
-	public   crypto.PublicKey
-	alg      algorithm
-	verifier jws.Verifier
-	pkcs1    *pkcs1 // of RS*, instead of verifier; nil in FIPS mode
-	size     int    // bytes of a signature
-	retired  atomic.Bool
+	id      string // kid; "" when the issuer did not name it
+	text    string // the JWK, to recognise the key in the next set
+	public  crypto.PublicKey
+	alg     algorithm
+	pkcs1   *pkcs1 // of RS*; nil in FIPS mode
+	size    int    // bytes of a signature
+	retired atomic.Bool
 }
 
 // Reasons a key set or a key in it is refused.
@@ -154,11 +151,7 @@ func parseKey(raw []byte, allowed []string) (*Key, error) {
 	if err := parsed.Raw(&public); err != nil {
 		return nil, fmt.Errorf("%w: it does not parse", errUnusable)
 	}
-	verifier, err := jws.NewVerifier(alg.name)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s is not built in", errUnusable, alg.name)
-	}
-	k := &Key{id: m.kid, text: string(raw), public: public, alg: alg, verifier: verifier, size: alg.size}
+	k := &Key{id: m.kid, text: string(raw), public: public, alg: alg, size: alg.size}
 	return k, k.checkMaterial()
 }
 
@@ -290,14 +283,15 @@ func (k *Key) verify(signingInput string, signature []byte) error {
 	if len(signature) != k.size {
 		return ErrSignature
 	}
-	var ok bool
-	switch input := []byte(signingInput); {
-	case k.alg.pss:
-		ok = k.verifyPSS(input, signature)
-	case k.pkcs1 != nil:
-		ok = k.pkcs1.verify(input, signature)
-	default:
-		ok = k.verifier.Verify(input, signature, k.public) == nil
+	input, ok := []byte(signingInput), false
+	switch public := k.public.(type) {
+	case *rsa.PublicKey:
+		ok = k.verifyRSA(public, input, signature)
+	case *ecdsa.PublicKey:
+		r, s := signature[:k.size/2], signature[k.size/2:] // RFC 7518 §3.4
+		ok = ecdsa.Verify(public, k.digest(input), new(big.Int).SetBytes(r), new(big.Int).SetBytes(s))
+	case ed25519.PublicKey:
+		ok = ed25519.Verify(public, input, signature)
 	}
 	if !ok {
 		return ErrSignature
@@ -305,15 +299,21 @@ func (k *Key) verify(signingInput string, signature []byte) error {
 	return nil
 }
 
-// verifyPSS insists on a salt as long as the hash (RFC 7518 §3.5), which jwx
-// does not.
-func (k *Key) verifyPSS(input, signature []byte) bool {
-	public, ok := k.public.(*rsa.PublicKey)
-	if !ok {
-		return false
+func (k *Key) verifyRSA(public *rsa.PublicKey, input, signature []byte) bool {
+	switch {
+	case k.alg.pss:
+		// The salt is as long as the hash (RFC 7518 §3.5).
+		options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+		return rsa.VerifyPSS(public, k.alg.hash, k.digest(input), signature, options) == nil
+	case k.pkcs1 != nil:
+		return k.pkcs1.verify(k.digest(input), signature)
+	default:
+		return rsa.VerifyPKCS1v15(public, k.alg.hash, k.digest(input), signature) == nil
 	}
+}
+
+func (k *Key) digest(input []byte) []byte {
 	h := k.alg.hash.New()
 	h.Write(input)
-	options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
-	return rsa.VerifyPSS(public, k.alg.hash, h.Sum(nil), signature, options) == nil
+	return h.Sum(make([]byte, 0, 64))
 }
