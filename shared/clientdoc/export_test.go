@@ -6,6 +6,12 @@ var (
 	Lifetime = lifetime
 )
 
+// Bounds of [Lifetime].
+const (
+	MinAge = minAge
+	MaxAge = maxAge
+)
+
 // Kept is how many documents a Fetcher remembers.
 const Kept = kept
 

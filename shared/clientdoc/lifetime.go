@@ -44,6 +44,9 @@ func freshness(h http.Header, now time.Time) time.Duration {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = date // by the clock that Expires is of
 	}
+	if !expires.After(now) {
+		return 0 // it may be so long ago that to take the age off makes it the future
+	}
 	return expires.Sub(now) - age
 }
 
