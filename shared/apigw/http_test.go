@@ -1,6 +1,7 @@
 package apigw_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -424,11 +425,17 @@ func FuzzHTTP(f *testing.F) {
 	f.Add([]byte(`{"version":"2.0","rawPath":"/prod/%zz","rawQueryString":"a=%","cookies":["a"],"body":"AA==","isBase64Encoded":true,` +
 		`"requestContext":{"stage":"prod","apiId":"a","domainName":"a.execute-api.x","http":{"method":"PUT"},"authorizer":{"lambda":{"a":1}}}}`))
 	f.Add([]byte(`{"path":"/","httpMethod":"GET","multiValueHeaders":{"a":["b",null]},"multiValueQueryStringParameters":{"a":[]},"requestContext":{"authorizer":{"a":[]}}}`))
-	h := &apigw.HTTP{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		apigw.AuthorizerContext(r)
-		_, _ = io.Copy(w, r.Body)
-	})}
 	f.Fuzz(func(t *testing.T, event []byte) {
+		var sent string
+		var told map[string]string
+		h := &apigw.HTTP{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			told, _ = apigw.AuthorizerContext(r)
+			body, err := io.ReadAll(r.Body)
+			if sent = string(body); err != nil || !strings.HasPrefix(r.RequestURI, "/") || r.URL.Host != "" {
+				t.Errorf("got %s %s, %v", r.RequestURI, r.URL, err)
+			}
+			_, _ = w.Write(body)
+		})}
 		b, err := h.Invoke(t.Context(), event)
 		if err != nil {
 			t.Fatal(err)
@@ -437,5 +444,44 @@ func FuzzHTTP(f *testing.F) {
 		if err := json.Unmarshal(b, &got); err != nil || got.StatusCode != http.StatusOK && got.StatusCode != http.StatusBadRequest {
 			t.Errorf("got %d, %v", got.StatusCode, err)
 		}
+		if got.StatusCode != http.StatusOK {
+			return
+		}
+		checkEcho(t, event, got, sent)
+		if len(told) > 0 && !bytes.Contains(bytes.ToLower(event), []byte("authorizer")) && !bytes.ContainsAny(event, `\ſ`) {
+			t.Errorf("nobody has told %q", told)
+		}
 	})
+}
+
+// checkEcho holds a body that was sent back to what encoding/json reads of the
+// event.
+func checkEcho(t *testing.T, event []byte, got events.APIGatewayV2HTTPResponse, sent string) {
+	t.Helper()
+	var read struct {
+		Body            string
+		IsBase64Encoded bool
+		HTTPMethod      string
+		RequestContext  struct{ HTTP struct{ Method string } }
+	}
+	if err := json.Unmarshal(event, &read); err != nil {
+		t.Fatal(err)
+	}
+	decoded := func(body string, encoded bool) string {
+		if !encoded {
+			return body
+		}
+		b, err := base64.StdEncoding.DecodeString(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	if want := decoded(read.Body, read.IsBase64Encoded); sent != want {
+		t.Fatalf("the handler reads %q, want %q", sent, want)
+	}
+	head := read.HTTPMethod == http.MethodHead || read.RequestContext.HTTP.Method == http.MethodHead
+	if back := decoded(got.Body, got.IsBase64Encoded); back != sent && (back != "" || !head) {
+		t.Fatalf("sent back %q, want %q", back, sent)
+	}
 }

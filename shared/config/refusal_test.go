@@ -1,15 +1,21 @@
 package config_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"gatehouse/shared/authorizer"
 	"gatehouse/shared/config"
+	"gatehouse/shared/provider"
+	"gatehouse/shared/registry"
+	"gatehouse/shared/secret"
 )
 
 // minimal is the shortest file that is of any use.
@@ -120,6 +126,12 @@ apis:
 	}
 }
 
+func noContracts(context.Context, registry.ContractKey) (registry.Contract, error) {
+	return registry.Contract{}, registry.ErrNotFound
+}
+
+// FuzzParse: a file is taken, and then the authorizer starts with it, or all that
+// is wrong with it is said, and what variables hold is not.
 func FuzzParse(f *testing.F) {
 	for _, row := range slices.Concat(formRefusals, meaningRefusals) {
 		f.Add([]byte(row.text(f)))
@@ -137,6 +149,9 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("accepted without providers or without APIs")
 			}
 			checkProblems(t, cfg.Warnings)
+			if _, err := authorizer.New(cfg, provider.Environment{HTTP: http.DefaultClient, Secrets: &secret.Manager{}}, noContracts); err != nil {
+				t.Errorf("accepted, and the authorizer does not start: %v", err)
+			}
 			return
 		}
 		problems, ok := errors.AsType[*config.Problems](err)

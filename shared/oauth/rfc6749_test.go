@@ -2,6 +2,8 @@ package oauth_test
 
 import (
 	"errors"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,14 +32,36 @@ func TestO11ParametersAreSentOnce(t *testing.T) {
 	}
 }
 
+// FuzzParseParameters compares with net/url: every parameter is there once, and
+// the one that may be repeated as often as it was sent with a value.
 func FuzzParseParameters(f *testing.F) {
-	for _, text := range []string{"a=1&b=2", "a=%00", "a=1;b", "resource=x&resource=y", "=", "&&", "%"} {
+	for _, text := range []string{"a=1&b=2", "a=%00", "a=1;b", "resource=x&resource=y", "resource=&resource", "a=&a=1", "=", "&&", "%"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := oauth.ParseParameters(text, "resource")
-		if err == nil && (p.Get("resource") != "" || len(p.All("a")) > 0) {
-			t.Errorf("%q: got %v", text, p)
+		values, theirs := url.ParseQuery(text)
+		repeated := false
+		for name, all := range values {
+			repeated = repeated || name != "resource" && len(all) > 1
+		}
+		if want := theirs == nil && !repeated && len(text) <= oauth.MaxParameters; (err == nil) != want && !strings.Contains(text, ";") {
+			t.Fatalf("%q: got %v; net/url reads %v, %v", text, err, values, theirs)
+		}
+		if err != nil {
+			if refusal, ok := errors.AsType[*oauth.Error](err); !ok || refusal.Code != oauth.InvalidRequest {
+				t.Fatalf("%q: got %v, want invalid_request", text, err)
+			}
+			return
+		}
+		for name, all := range values {
+			if name != "resource" && (p.Get(name) != all[0] || p.All(name) != nil) {
+				t.Fatalf("%q: %q is %q", text, name, p.Get(name))
+			}
+		}
+		sent := slices.DeleteFunc(values["resource"], func(s string) bool { return s == "" })
+		if !slices.Equal(p.All("resource"), sent) || p.Get("resource") != "" {
+			t.Fatalf("%q: got %q, want %q", text, p.All("resource"), sent)
 		}
 	})
 }

@@ -3,6 +3,8 @@ package oauth_test
 import (
 	"encoding/base64"
 	"errors"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -43,4 +45,39 @@ func TestParseBasic(t *testing.T) {
 			t.Errorf("%s: got %q, %q, %v", name, id, secret, err)
 		}
 	}
+}
+
+// FuzzParseBasic compares with net/http, which reads the header as RFC 7617 has
+// it, without the form-encoding.
+func FuzzParseBasic(f *testing.F) {
+	for _, text := range []string{"app:s3cret", "a%3Ab:p%20w+d%25", "app:a:b", ":", "app", "app:100%", "\xff:\x00"} {
+		encoded := base64.StdEncoding.EncodeToString([]byte(text))
+		f.Add("Basic " + encoded)
+		f.Add("bAsIc   " + encoded)
+		f.Add("Basic " + encoded + ", Basic x")
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if strings.ContainsAny(header, "\r\n") {
+			return // no header has them
+		}
+		id, secret, err := oauth.ParseBasic(header)
+		theirs := &http.Request{Header: http.Header{"Authorization": {header}}}
+		user, password, ok := theirs.BasicAuth()
+		if err != nil {
+			refusal, is := errors.AsType[*oauth.Error](err)
+			if is == errors.Is(err, oauth.ErrNotBasic) || is && refusal.StatusCode() != 401 || id != "" || secret != "" {
+				t.Fatalf("%q: got %q, %q, %v", header, id, secret, err)
+			}
+			return
+		}
+		if scheme, rest, _ := strings.Cut(header, " "); !ok {
+			theirs.Header.Set("Authorization", scheme+" "+strings.TrimLeft(rest, " "))
+			user, password, ok = theirs.BasicAuth()
+		}
+		wantID, idErr := url.QueryUnescape(user)
+		wantSecret, secretErr := url.QueryUnescape(password)
+		if !ok || idErr != nil || secretErr != nil || id != wantID || secret != wantSecret {
+			t.Fatalf("%q: got %q, %q; net/http reads %q, %q, %t", header, id, secret, user, password, ok)
+		}
+	})
 }

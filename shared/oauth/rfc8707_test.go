@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -40,4 +41,35 @@ func TestN1N2Resources(t *testing.T) {
 	if !oauth.SameResource("https://api.example.com", "https://API.example.com/") || !oauth.SameResource("http://localhost:8080/mcp", "http://LOCALHOST:8080/mcp") {
 		t.Error("a host is the same with a slash and without, and this machine needs no TLS")
 	}
+}
+
+// FuzzSameResource: one form of each resource, which is a URL of the same server
+// with the same path and query.
+func FuzzSameResource(f *testing.F) {
+	for _, a := range []string{"https://api.example.com/mcp", "HTTPS://API.example.com", "http://[::1]:80/?", "https://a/%2f/../b?x", "https://a#", "https://K/"} {
+		for _, b := range []string{"https://api.example.com/mcp", "https://api.example.com/", "http://localhost"} {
+			f.Add(a, b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		x, ok := oauth.CanonicalResource(a)
+		y, known := oauth.CanonicalResource(b)
+		if same := oauth.SameResource(a, b); same != (ok && known && x == y) || same != oauth.SameResource(b, a) {
+			t.Fatalf("%q and %q are the same: %t; %q, %q", a, b, same, x, y)
+		}
+		if !ok {
+			return
+		}
+		if again, ok := oauth.CanonicalResource(x); !ok || again != x {
+			t.Fatalf("%q becomes %q, and that becomes %q", a, x, again)
+		}
+		was, err := url.Parse(a)
+		is, againErr := url.Parse(x)
+		if err != nil || againErr != nil || strings.ToLower(was.Host) != is.Host || was.RawQuery != is.RawQuery || strings.TrimPrefix(was.Path, "/") != strings.TrimPrefix(is.Path, "/") {
+			t.Fatalf("%q becomes %q", a, x)
+		}
+		if is.User != nil || is.Fragment != "" || is.Scheme != "https" && is.Scheme != "http" {
+			t.Fatalf("%q is a resource", a)
+		}
+	})
 }

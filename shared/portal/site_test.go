@@ -2,6 +2,8 @@ package portal_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -103,12 +105,18 @@ type settings struct {
 	scopes string // that people are asked for; "": as by default
 }
 
+// signingKey is the provider's: RSA keys take long.
+var signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 func newSite(t *testing.T, set settings) *site {
 	t.Helper()
 	s := &site{clock: &clock{at: time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC)}}
-	var err error
+	key, err := signingKey()
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.okta, err = standin.New(standin.Okta{
-		Org: org, APIToken: "00token", Now: s.clock.Now,
+		Org: org, APIToken: "00token", Now: s.clock.Now, Keys: []standin.Key{{Private: key}},
 		AuthorizationServers: []standin.AuthorizationServer{{ID: "default", Scopes: []string{
 			"orders:read", "orders:write", "stock:read", config.ScopeApplications, config.ScopeContracts, config.ScopeAdmin,
 		}}},

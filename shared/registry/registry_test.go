@@ -54,7 +54,8 @@ func writeForever(path string) int {
 	}
 }
 
-// FuzzCursor wants every text to be a cursor or to be refused as none.
+// FuzzCursor wants every text to be a cursor or to be refused as none. A cursor
+// leads on in its own list alone.
 func FuzzCursor(f *testing.F) {
 	s, err := registry.Embedded{}.Open()
 	if err != nil {
@@ -73,9 +74,17 @@ func FuzzCursor(f *testing.F) {
 	f.Add("")
 	f.Add("AAAAAAAAAAAAAA")
 	f.Fuzz(func(t *testing.T, text string) {
-		_, _, err := s.Audits(t.Context(), "y", registry.Page{After: text})
-		if err != nil && !errors.Is(err, registry.ErrCursor) {
-			t.Errorf("got %v, want ErrCursor", err)
+		got, next, err := s.Audits(t.Context(), "y", registry.Page{After: text})
+		if err != nil && (!errors.Is(err, registry.ErrCursor) || len(got) > 0 || next != "") {
+			t.Errorf("got %v, %q, %v; want ErrCursor", got, next, err)
+		}
+		for _, a := range got {
+			if a.Target != "y" {
+				t.Errorf("got %v of another list", a)
+			}
+		}
+		if _, _, other := s.Audits(t.Context(), "z", registry.Page{After: text}); text != "" && err == nil && !errors.Is(other, registry.ErrCursor) {
+			t.Errorf("%q is a cursor of two lists: %v", text, other)
 		}
 	})
 }

@@ -201,6 +201,7 @@ func TestManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
+// FuzzOpen: nothing that was not sealed here opens, and refusals say nothing.
 func FuzzOpen(f *testing.F) {
 	b := box(one)
 	good, err := b.Seal(f.Context(), "code", "", []byte("text"))
@@ -212,8 +213,47 @@ func FuzzOpen(f *testing.F) {
 	f.Add(good[:5])
 	f.Fuzz(func(t *testing.T, sealed []byte) {
 		// Each worker of the fuzzer seals its own seed, so the text is compared.
-		if text, err := b.Open(t.Context(), "code", "", sealed); err == nil && string(text) != "text" {
+		text, err := b.Open(t.Context(), "code", "", sealed)
+		if err == nil && string(text) != "text" {
 			t.Errorf("%x opens to %q", sealed, text)
+		}
+		if err != nil && (err != seal.ErrSealed || text != nil) { //nolint:errorlint // wrapped would be wrong
+			t.Errorf("%x: got %q, %v", sealed, text, err)
+		}
+		if text, err := b.OpenText(t.Context(), "code", "", string(sealed)); err == nil && string(text) != "text" {
+			t.Errorf("%q opens to %q", sealed, text)
+		}
+	})
+}
+
+// FuzzSeal: what is sealed opens to itself, for what it was sealed for, and
+// after any change not at all.
+func FuzzSeal(f *testing.F) {
+	f.Add("code", "client", []byte("text"), uint16(0), byte(1))
+	f.Add("", "", []byte{}, uint16(4), byte(0x80))
+	f.Add("state", "\x00", bytes.Repeat([]byte("x"), 300), uint16(40), byte(0xff))
+	f.Fuzz(func(t *testing.T, purpose, bound string, text []byte, at uint16, change byte) {
+		b := box(two, one) // a box remembers the keys of each purpose
+		sealed, err := b.SealText(t.Context(), purpose, bound, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := box(three, two).OpenText(t.Context(), purpose, bound, sealed); err != nil || !bytes.Equal(got, text) {
+			t.Fatalf("%q opens to %q, %v", text, got, err)
+		}
+		for _, other := range [][2]string{{purpose + "x", bound}, {purpose, bound + "x"}, {purpose + bound, ""}, {"", purpose + bound}, {bound, purpose}} {
+			got, err := b.OpenText(t.Context(), other[0], other[1], sealed)
+			if same := other == [2]string{purpose, bound}; same != (err == nil) {
+				t.Fatalf("sealed for %q, bound to %q; opens for %q to %q, %v", purpose, bound, other, got, err)
+			}
+		}
+		changed := []byte(sealed)
+		n := int(at) % len(changed)
+		if changed[n] ^= change; change == 0 {
+			changed = changed[:n]
+		}
+		if got, err := b.OpenText(t.Context(), purpose, bound, string(changed)); err == nil {
+			t.Fatalf("%s opens to %q like %s", changed, got, sealed)
 		}
 	})
 }

@@ -1,10 +1,13 @@
 package iam_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"gatehouse/infra/local/iam"
 )
@@ -297,6 +300,8 @@ func TestManyWildcardsAreFast(t *testing.T) {
 	}
 }
 
+// FuzzParse: whatever a document says, one more statement that denies everything
+// denies, and one that allows everything leaves nothing undecided.
 func FuzzParse(f *testing.F) {
 	f.Add(policy(arn+"/GET/*", arn+"/GET/a"), arn+"/GET/b")
 	f.Add(statement(`"Effect":"Allow","NotAction":["x"],"NotResource":["${*}"],"Condition":{"Bool":{"x":true}}`), arn)
@@ -306,15 +311,79 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// Whatever a document says, one more statement that denies everything
-		// comes first.
-		if !strings.HasPrefix(doc, `{"Version":"2012-10-17","Statement":[{`) {
+		var read struct{ Version, Statement json.RawMessage }
+		if err := json.Unmarshal([]byte(doc), &read); err != nil || string(read.Version) != `"2012-10-17"` {
+			t.Fatalf("%s is taken: %v", doc, err)
+		}
+		list := strings.TrimSuffix(strings.TrimPrefix(string(read.Statement), "["), "]")
+		context := iam.Context{SourceIP: resource, UserAgent: resource}
+		said := p.Evaluate(invoke, resource, context)
+		allowed := said
+		if said == iam.ImplicitDeny {
+			allowed = iam.Allow
+		}
+		for effect, want := range map[string]iam.Verdict{"Deny": iam.ExplicitDeny, "Allow": allowed} {
+			more := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[%s,{"Effect":%q,"Action":"*","Resource":"*"}]}`, list, effect)
+			q, err := iam.Parse([]byte(more))
+			if err != nil && len(more) < 64<<10 {
+				t.Fatalf("%s: %v", more, err)
+			}
+			if err == nil && q.Evaluate(invoke, resource, context) != want {
+				t.Errorf("Evaluate(%q) of %s is %v, want %v", resource, more, q.Evaluate(invoke, resource, context), want)
+			}
+		}
+	})
+}
+
+// FuzzResource compares a Resource with a regular expression that means the
+// same.
+func FuzzResource(f *testing.F) {
+	for _, pattern := range []string{arn + "/GET/*", arn + "/*/a?c", "*a*b*c", "${*}${?}${$}", "${aws:username}", "a${", "**?", "\xff", "É*"} {
+		f.Add(pattern, arn+"/GET/abc")
+		f.Add(pattern, strings.NewReplacer("${", "", "}", "", "*", "xx", "?", "y").Replace(pattern))
+	}
+	f.Fuzz(func(t *testing.T, pattern, resource string) {
+		quoted, err := json.Marshal(pattern)
+		if err != nil || !utf8.ValidString(pattern) || !utf8.ValidString(resource) {
 			return
 		}
-		denied := strings.Replace(doc, "[", `[{"Effect":"Deny","Action":"*","Resource":"*"},`, 1)
-		if q, err := iam.Parse([]byte(denied)); err == nil && q.Evaluate(invoke, resource, iam.Context{}) != iam.ExplicitDeny {
-			t.Errorf("Evaluate(%q) of %s is not an explicit deny", resource, denied)
+		p, err := iam.Parse([]byte(statement(`"Effect":"Allow","Action":"*","Resource":` + string(quoted))))
+		if want := pattern != "" && utf8.RuneCountInString(pattern) <= 512; (err == nil) != want {
+			t.Fatalf("the Resource %q: %v", pattern, err)
 		}
-		p.Evaluate(invoke, resource, iam.Context{SourceIP: resource, UserAgent: resource})
+		if err != nil {
+			return
+		}
+		want := iam.ImplicitDeny
+		if expression, ok := expressionOf(pattern); ok && regexp.MustCompile(expression).MatchString(resource) {
+			want = iam.Allow
+		}
+		if got := p.Evaluate(invoke, resource, iam.Context{}); got != want {
+			t.Errorf("%q and %q: got %v, want %v", pattern, resource, got, want)
+		}
 	})
+}
+
+// parts of a Resource: an escaped character, a variable, a wildcard, text.
+var parts = regexp.MustCompile(`\$\{[*?$]\}|\$\{|[*?$]|[^*?$]+`)
+
+// expressionOf is a Resource as a regular expression. It is false for one with a
+// variable that has no value.
+func expressionOf(pattern string) (string, bool) {
+	expression := `(?s)\A`
+	for _, part := range parts.FindAllString(pattern, -1) {
+		switch {
+		case part == "${":
+			return "", false
+		case strings.HasPrefix(part, "${"):
+			expression += regexp.QuoteMeta(part[2:3])
+		case part == "*":
+			expression += ".*"
+		case part == "?":
+			expression += "."
+		default:
+			expression += regexp.QuoteMeta(part)
+		}
+	}
+	return expression + `\z`, true
 }
