@@ -158,7 +158,7 @@ ci: ## everything CI does, on any machine with Go and a C compiler
 	$(MAKE) check
 	$(MAKE) bench-check
 	$(MAKE) fuzz
-	@echo && cat $(SUMMARY)
+	@echo && awk '{ n = $$1; sub(/^ *[0-9]+ */, ""); sum[$$0] += n } END { for (what in sum) printf "%12d  %s\n", sum[what], what }' $(SUMMARY) | sort -k2
 
 clean: ## what the other targets left behind
 	rm -rf build .aws-sam coverage.out coverage.html

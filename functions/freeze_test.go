@@ -330,5 +330,5 @@ func TestF25AFrozenAuthorizer(t *testing.T) { //nolint:tparallel // they are fro
 			survived++
 		}
 	}
-	tooltest.Count(t, "freezes survived, of authorizers as they are deployed", int64(survived))
+	tooltest.Count(t, "faults survived: freezes of authorizers as they are deployed", int64(survived))
 }

@@ -49,7 +49,7 @@ func newDistantTable(t *testing.T, proxy *tooltest.Toxiproxy) (*organisation, *t
 func TestF16TCPFaultsMeetTheTable(t *testing.T) {
 	t.Parallel()
 	proxy := tooltest.StartToxiproxy(t)
-	all := tooltest.NewSurvived(t, "TCP faults survived between functions and DynamoDB")
+	all := tooltest.NewSurvived(t, "faults survived: TCP, between functions and DynamoDB")
 	t.Run("a contract is read", func(t *testing.T) {
 		t.Parallel()
 		o, wire := newDistantTable(t, proxy)

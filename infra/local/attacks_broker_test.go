@@ -295,7 +295,7 @@ func TestRedirectURIsThatAreNotRegistered(t *testing.T) {
 	for _, port := range []string{"1", "1234", "65535"} { // which the system gives
 		a.code(t, a.native, "redirect_uri", "http://127.0.0.1:"+port+"/cb")
 	}
-	tooltest.Count(t, "redirect URIs that lead nowhere", int64(len(uris)))
+	tooltest.Count(t, "attacks refused by the whole system: redirect URIs that lead elsewhere", int64(len(uris)))
 }
 
 // TestRequestsThatAreNone break nothing (workers-oauth-provider 0.8.3: a
@@ -349,7 +349,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 	if diff := cmp.Diff(before, a.state(t)); diff != "" {
 		t.Errorf("it changes something: -before +after:\n%s", diff)
 	}
-	tooltest.Count(t, "requests that are none, answered", int64(answers))
+	tooltest.Count(t, "attacks refused by the whole system: requests that are none", int64(answers))
 }
 
 // raw sends a request with a body as it is.

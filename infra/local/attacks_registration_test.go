@@ -250,7 +250,7 @@ func TestRegistrationTakesNothingOfAVendors(t *testing.T) {
 	if n := a.called.Load(); n != 0 {
 		t.Errorf("%d connections lead to where the metadata point", n)
 	}
-	tooltest.Count(t, "members of registrations that do nothing", int64(len(members)))
+	tooltest.Count(t, "attacks refused by the whole system: members of vendors in registrations", int64(len(members)))
 }
 
 // TestManyStrangersAtOnce are stopped here, not at the provider, whatever they say

@@ -198,7 +198,7 @@ func (a *attacked) holds(t *testing.T, attacks []attack) {
 func counted(t *testing.T, on string) *atomic.Int64 {
 	t.Helper()
 	n := new(atomic.Int64)
-	t.Cleanup(func() { tooltest.Count(t, "attacks on "+on+", refused by the whole system", n.Load()) })
+	t.Cleanup(func() { tooltest.Count(t, "attacks refused by the whole system: on "+on, n.Load()) })
 	return n
 }
 

@@ -77,8 +77,8 @@ func TestManyDevelopersAndAProviderThatFails(t *testing.T) {
 	if len(d.told) < developers || d.failed.Load() == 0 {
 		t.Errorf("%d applications, %d failures: that is no trial", len(d.told), d.failed.Load())
 	}
-	tooltest.Count(t, "applications registered at a provider that fails", int64(len(d.told)))
-	tooltest.Count(t, "failures on the way", d.failed.Load())
+	tooltest.Count(t, "faults survived: applications registered at a provider that fails", int64(len(d.told)))
+	tooltest.Count(t, "faults survived: its failures on the way", d.failed.Load())
 }
 
 // spoil has the provider fail a fifth of the time.

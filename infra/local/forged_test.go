@@ -228,5 +228,5 @@ func TestForgedTokensOpenNothing(t *testing.T) {
 			}
 		}
 	})
-	tooltest.Count(t, "forged tokens refused by three APIs each", int64(len(tokens)))
+	tooltest.Count(t, "attacks refused by the whole system: forged tokens, by three APIs each", int64(len(tokens)))
 }

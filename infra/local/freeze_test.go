@@ -56,7 +56,7 @@ func TestF25AnHourInALambdaThatWasFrozen(t *testing.T) {
 	never := func(*testing.T, *slept) {}
 	var survived atomic.Int64
 	t.Cleanup(func() {
-		tooltest.Count(t, "kinds of news that an hour in a frozen Lambda does not hide", survived.Load())
+		tooltest.Count(t, "faults survived: news that an hour in a frozen Lambda does not hide", survived.Load())
 	})
 	for _, row := range []struct {
 		name    string

@@ -196,9 +196,9 @@ func TestNothingLeaks(t *testing.T) {
 			}
 		}
 	}
-	tooltest.Count(t, "exchanges in which secrets were looked for", int64(len(w.exchanges)))
-	tooltest.Count(t, "lines of log in which secrets were looked for", int64(strings.Count(log.String()+trace.String(), "\n")))
-	tooltest.Count(t, "leaks found", int64(leaks))
+	tooltest.Count(t, "leaks: exchanges in which secrets were looked for", int64(len(w.exchanges)))
+	tooltest.Count(t, "leaks: lines of log in which secrets were looked for", int64(strings.Count(log.String()+trace.String(), "\n")))
+	tooltest.Count(t, "leaks: found", int64(leaks))
 }
 
 func header(h http.Header) string {

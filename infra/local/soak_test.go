@@ -73,9 +73,9 @@ func TestSoak(t *testing.T) {
 	all.Wait()
 	after := used()
 
-	tooltest.Count(t, "requests held under load", s.held.Load())
-	tooltest.Count(t, "of which rightly refused", s.refused.Load())
-	tooltest.Count(t, "wrong answers under load", s.wrong.Load())
+	tooltest.Count(t, "load: requests held", s.held.Load())
+	tooltest.Count(t, "load: requests of these, rightly refused", s.refused.Load())
+	tooltest.Count(t, "load: wrong answers", s.wrong.Load())
 	if s.held.Load() < 100 || s.refused.Load() == 0 || s.refused.Load() == s.held.Load() {
 		t.Errorf("%d requests, %d refused: that is no load", s.held.Load(), s.refused.Load())
 	}

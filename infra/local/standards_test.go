@@ -71,7 +71,7 @@ func TestStandards(t *testing.T) {
 		}
 	}
 	tooltest.Count(t, "requirements with a test that is named after them", int64(len(tests)))
-	tooltest.Count(t, "of which faults that are survived", int64(faults))
+	tooltest.Count(t, "requirements of these, faults that are survived", int64(faults))
 	if *update {
 		if err := os.WriteFile(standards, want.Bytes(), 0o644); err != nil {
 			t.Fatal(err)

@@ -88,7 +88,7 @@ func TestF1F2F11TCPFaultsMeetTheAuthorizer(t *testing.T) {
 		"type: okta # or pingfederate", "type: rfc7591 # or pingfederate", "    afterCreate:", "    clientIDClaims: [cid]\n    scopeClaims: [scp]\n" +
 			"    requiredClaims: [sub]\n    tokenTypes: [application/okta-internal-at+jwt, JWT, at+jwt, \"\"]\n    # afterCreate:",
 	}, hasty...)
-	all := tooltest.NewSurvived(t, "TCP faults survived between the authorizer and the provider")
+	all := tooltest.NewSurvived(t, "faults survived: TCP, between the authorizer and the provider")
 	for _, row := range []struct {
 		name    string
 		replace []string
@@ -280,7 +280,7 @@ func TestF13TCPFaultsMeetTheTokenExchange(t *testing.T) {
 	if got := w.grants(t); got.status != http.StatusOK {
 		t.Fatalf("got %d %s", got.status, got.body)
 	}
-	tooltest.NewSurvived(t, "TCP faults survived between the broker and the provider").Run(t, tooltest.TCPFaults(), func(t *testing.T, f tooltest.TCPFault) {
+	tooltest.NewSurvived(t, "faults survived: TCP, between the broker and the provider").Run(t, tooltest.TCPFaults(), func(t *testing.T, f tooltest.TCPFault) {
 		t.Helper()
 		f.Spoil(t, w.Wire)
 		tooltest.Within(t, providerTimeout, func() { wants(t, f, w.grants(t), http.StatusOK, `"error":"`+oauth.TemporarilyUnavailable+`"`) })
@@ -308,7 +308,7 @@ func wants(t *testing.T, f tooltest.TCPFault, got response, status int, says str
 func TestF20F22TCPFaultsMeetRegistration(t *testing.T) {
 	t.Parallel()
 	proxy := tooltest.StartToxiproxy(t)
-	all := tooltest.NewSurvived(t, "TCP faults survived between the registration and the provider")
+	all := tooltest.NewSurvived(t, "faults survived: TCP, between the registration and the provider")
 	t.Run("F20: a client is made", func(t *testing.T) {
 		t.Parallel()
 		w := newWired(t, proxy)
