@@ -64,7 +64,7 @@ ifeq ($(RACE),)
 	@echo "make test: no C compiler, so the race detector is off" >&2
 	@test -z "$(CI)"
 endif
-	$(GO) test $(RACE) -shuffle=on $$($(GO) list ./... | grep -v '/infra/samlocal$$') # has a target of its own
+	$(GO) test $(RACE) -shuffle=on -timeout 30m $$($(GO) list ./... | grep -v '/infra/samlocal$$') # has a target of its own
 
 test-long: ## what takes minutes: the registry's costs among 100,000 applications
 	$(GO) test ./shared/registry -run '^TestDynamo$$' -crowd 100000
