@@ -10,15 +10,18 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -297,5 +300,71 @@ func TestTheSystemsBundle(t *testing.T) {
 	}
 	if count < 50 {
 		t.Errorf("the bundle has %d certificates", count)
+	}
+}
+
+// Behind a proxy net/http does not dial by itself; crypto/tls verifies then.
+func TestBehindAProxyServersAreVerified(t *testing.T) {
+	t.Parallel()
+	trusted := root(t, "the root")
+	address := serving(t, chain(issue(t, trusted, server("idp.example"))))
+	var tunnels atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			t.Errorf("the proxy is asked for %s", r.Method)
+		}
+		far, err := new(net.Dialer).DialContext(r.Context(), "tcp", address)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		near, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		tunnels.Add(1)
+		_, _ = io.WriteString(near, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() {
+			_, _ = io.Copy(far, buffered)
+			_ = far.Close()
+		}()
+		_, _ = io.Copy(near, far)
+		_ = near.Close()
+	}))
+	t.Cleanup(proxy.Close)
+	there, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(trusted.Certificate)
+	for name, test := range map[string]struct {
+		roots *x509.CertPool
+		host  string
+		want  bool
+	}{
+		"the system's roots":        {nil, "idp.example", false},
+		"the root":                  {pool, "idp.example", true},
+		"the root and another name": {pool, "other.example", false},
+	} {
+		transport := fetch.NewTransport()
+		transport.Proxy = http.ProxyURL(there)
+		transport.TLSClientConfig.RootCAs = test.roots
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+test.host+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := fetch.ClientOf(transport).Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		transport.CloseIdleConnections()
+		if _, certificate := errors.AsType[*tls.CertificateVerificationError](err); (err == nil) != test.want || err != nil && !certificate {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if tunnels.Load() != 3 {
+		t.Errorf("%d connections went through the proxy, want 3", tunnels.Load())
 	}
 }
