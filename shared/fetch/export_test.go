@@ -44,3 +44,14 @@ func ClientBy(files []string, d func(ctx context.Context, network, address strin
 	t.DialTLSContext = (&roots{files: files}).dialTLS(d, handshakeTimeout)
 	return ClientOf(t)
 }
+
+// RootsOf are the certificates in a bundle that have a subject.
+func RootsOf(text string, subject []byte) []string {
+	r := &roots{bySubject: map[string][][]byte{}}
+	r.add([]byte(text))
+	var all []string
+	for _, der := range r.bySubject[string(subject)] {
+		all = append(all, string(der))
+	}
+	return all
+}

@@ -93,17 +93,20 @@ func (r *roots) add(text []byte) {
 		if !ok {
 			return
 		}
+		text = after
 		body, rest, ok := bytes.Cut(after, pemEnd)
 		if !ok {
 			return
+		}
+		if bytes.ContainsAny(body, " \t") {
+			body = bytes.Join(bytes.Fields(body), nil)
 		}
 		n, err := base64.StdEncoding.Decode(room, body)
 		der := room[:n:n]
 		if subject, ok := subjectOf(der); ok && err == nil {
 			r.bySubject[string(subject)] = append(r.bySubject[string(subject)], der)
-			room = room[n:]
+			room, text = room[n:], rest
 		}
-		text = rest
 	}
 }
 

@@ -1,6 +1,7 @@
 package fetch_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -224,6 +225,8 @@ func TestBundles(t *testing.T) {
 		"behind what is no certificate":               {"-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n" + good, true},
 		"behind an empty certificate":                 {"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n" + good, true},
 		"before a certificate without an end":         {good + "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n", true},
+		"behind one that was cut off":                 {good[:len(good)/2] + "\n" + good, true},
+		"with spaces in it":                           {strings.ReplaceAll(good, "MII", "M I\tI"), true},
 		"twice":                                       {good + good, true},
 		"cut off":                                     {good[:len(good)/2], false},
 		"empty":                                       {"", false},
@@ -368,3 +371,43 @@ func TestBehindAProxyServersAreVerified(t *testing.T) {
 		t.Errorf("%d connections went through the proxy, want 3", tunnels.Load())
 	}
 }
+
+// FuzzRoots: whatever a bundle holds, what crypto/x509 takes of it is found by
+// its subject, and nothing else is.
+func FuzzRoots(f *testing.F) {
+	trusted, _ := pem.Decode([]byte(someRoot))
+	good := pemOf(trusted.Bytes)
+	for _, text := range []string{
+		good, "# A root\r\n" + strings.ReplaceAll(good, "\n", "\r\n"), good[:len(good)/2], good + good, pemOf(trusted.Bytes[:40]) + good,
+		"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil || block.Type != "CERTIFICATE" || len(block.Headers) > 0 {
+				continue
+			}
+			if !slices.Contains(fetch.RootsOf(text, c.RawSubject), string(c.Raw)) {
+				t.Errorf("%q: crypto/x509 finds %s, we do not", text, c.Subject)
+			}
+			for _, der := range fetch.RootsOf(text, c.RawSubject) {
+				if other, err := x509.ParseCertificate([]byte(der)); err == nil && !bytes.Equal(other.RawSubject, c.RawSubject) {
+					t.Errorf("%q: %s stands where %s should", text, other.Subject, c.Subject)
+				}
+			}
+		}
+	})
+}
+
+// someRoot is a root certificate of nobody's.
+const someRoot = `-----BEGIN CERTIFICATE-----
+MIIBQzCB66ADAgECAgEBMAoGCCqGSM49BAMCMBExDzANBgNVBAMTBkEgcm9vdDAg
+Fw0yNjAxMDEwMDAwMDBaGA8yMTI2MDEwMTAwMDAwMFowETEPMA0GA1UEAxMGQSBy
+b290MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmaFLPirKeQoJekS/NPPSP5eh
+YgMsSL4yf9d0hVDHHlgXBDwxvCC4gG0JC7Z2IRjIQ4rrVlOD2pV5VmlzPUs89KMy
+MDAwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUMcIHkNdP+TJYTlJCYZLSUlD6
+HngwCgYIKoZIzj0EAwIDRwAwRAIgTvOuUqZPoqLj9WhI4MGaB7q5NCzbnKqBU+Hi
+gs06nTkCIBcP7KvCehJisIRSCM9W2y6mZJkYmkYtiX0Fj1f9Sh+G
+-----END CERTIFICATE-----`
