@@ -33,6 +33,12 @@ func RootFiles(getenv func(string) string) []string {
 	return nil
 }
 
+// ReadOnce reports whether two clients of an environment have one set of roots.
+func ReadOnce(getenv func(string) string) bool {
+	one, other := systemRoots(getenv), systemRoots(getenv)
+	return one == other
+}
+
 // PoolFor is the pool for a chain of c alone.
 func PoolFor(files []string, c *x509.Certificate) (*x509.CertPool, error) {
 	return (&roots{files: files}).pool([]*x509.Certificate{c})

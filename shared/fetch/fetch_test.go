@@ -151,14 +151,9 @@ func TestOneSourceIsOneFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(set) == 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this machine has none of the files")
-		}
-		t.Skip("this machine has none of the files")
-	}
+	bundle := systemBundle(t)
 	pem, err := os.ReadFile(set["SSL_CERT_FILE"])
-	if err != nil || !x509.NewCertPool().AppendCertsFromPEM(pem) {
+	if err != nil || set["SSL_CERT_FILE"] != bundle || !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		t.Errorf("SSL_CERT_FILE is %s: %v, or it has no roots", set["SSL_CERT_FILE"], err)
 	}
 	if entries, err := os.ReadDir(set["SSL_CERT_DIR"]); err == nil {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,8 +60,14 @@ func systemRoots(getenv func(string) string) *roots {
 			files = append(files, filepath.Join(folder, e.Name()))
 		}
 	}
-	return &roots{files: files}
+	shared, _ := known.LoadOrStore(strings.Join(files, "\n"), &roots{files: files})
+	r, _ := shared.(*roots)
+	return r
 }
+
+// known are the roots of this process by their files: several clients read them
+// once.
+var known sync.Map
 
 // read reads the files, those that can be read, and sorts what is in them.
 func (r *roots) read() {

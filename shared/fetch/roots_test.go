@@ -269,12 +269,15 @@ func TestSourcesOfRoots(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
+		if !fetch.ReadOnce(func(name string) string { return env[name] }) {
+			t.Errorf("%s: each client reads them", name)
+		}
 	}
 }
 
-// The bundle of this machine holds roots that our reader and crypto/x509 both know.
-func TestTheSystemsBundle(t *testing.T) {
-	t.Parallel()
+// systemBundle is the bundle of this machine, which CI has.
+func systemBundle(t *testing.T) string {
+	t.Helper()
 	name := fetch.SystemBundle()
 	if name == "" {
 		if os.Getenv("CI") != "" {
@@ -282,6 +285,13 @@ func TestTheSystemsBundle(t *testing.T) {
 		}
 		t.Skip("this machine has no bundle of root certificates")
 	}
+	return name
+}
+
+// The bundle of this machine holds roots that our reader and crypto/x509 both know.
+func TestTheSystemsBundle(t *testing.T) {
+	t.Parallel()
+	name := systemBundle(t)
 	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
