@@ -366,5 +366,5 @@ func raw(t *testing.T, method, at, body string, header ...string) response {
 		}
 		req.Header[header[n]] = append(req.Header[header[n]], header[n+1])
 	}
-	return sent(t, req)
+	return received(t, req)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"html"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -234,22 +233,7 @@ func post(t *testing.T, at string, form url.Values, header ...string) response {
 	for n := 0; n+1 < len(header); n += 2 {
 		req.Header.Add(header[n], header[n+1])
 	}
-	return sent(t, req)
-}
-
-// sent is the answer to a request, wherever it leads.
-func sent(t *testing.T, req *http.Request) response {
-	t.Helper()
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response{resp.StatusCode, resp.Header, string(body)}
+	return received(t, req)
 }
 
 // changed returns a form with changes: a name and a value, "" to leave it out.
