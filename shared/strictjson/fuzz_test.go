@@ -53,6 +53,7 @@ func FuzzValid(f *testing.F) {
 		`"\u0000"`, `{"a":1,"a":2}`, `{"a":1,"A":2}`, `{"s":1,"ſ":2}`, `{"k":1,"K":2}`, `{"é":1,"É":1}`, "\"\xff\"", "\"\xed\xa0\x80\"", `01`, `1.`,
 		`[1,]`, `{"a":1,}`, `{}{}`, "\ufeff{}", nested("[", "", "]", 17), nested("[", "", "]", 33), object(257), `"aaaaaaa\u0061aaaaaaaa\"`,
 		`{"abcdefgh":1,"ABCDEFGH":2}`, `{"abcdefghi":1,"abcdefghI":2}`, "\"aaaaaaaaaaaa\x01\"", "\"aaaaaaaaaaaaé\"", "\x00", "\"\x7f\"",
+		`[1.7e308,-1e-999]`, `1.8e308`, `-1E+400`, strings.Repeat("9", 308), strings.Repeat("9", 309), "0." + strings.Repeat("0", 400) + "1",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -78,6 +79,9 @@ func compare(t *testing.T, name string, rules strictjson.Rules, text []byte) {
 	case err == nil:
 		if want := decode(t, text); !reflect.DeepEqual(got, want) {
 			t.Fatalf("%s: got %#v; encoding/json reads %#v", name, got, want)
+		}
+		if err := json.Unmarshal(text, new(any)); err != nil {
+			t.Fatalf("%s: encoding/json cannot hold %q: %v", name, text, err)
 		}
 	case json.Valid(text):
 		checkReason(t, rules, err, text)
@@ -112,6 +116,7 @@ func checkReason(t *testing.T, rules strictjson.Rules, err error, text []byte) {
 		strictjson.ErrFolded:    !rules.Folded && strings.Count(lower, `"`) >= 4,
 		strictjson.ErrDepth:     deep > rules.Depth,
 		strictjson.ErrMembers:   strings.Count(lower, ":") > rules.Members,
+		strictjson.ErrRange:     json.Unmarshal(text, new(any)) != nil,
 	}
 	for reason, there := range ok {
 		if errors.Is(err, reason) {

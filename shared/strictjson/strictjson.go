@@ -1,7 +1,8 @@
 // Package strictjson reads JSON (RFC 8259) that an attacker may have written.
 //
 // One pass checks and reads: exactly one value, valid UTF-8, no lone
-// surrogates, no repeated member names, bounded depth and member counts. What
+// surrogates, no repeated member names, no number that one reader refuses and
+// another takes for infinity, bounded depth and member counts. What
 // encoding/json lets pass or quietly repairs (the last of two members wins,
 // names match without regard to case, broken UTF-8 becomes U+FFFD) is an error
 // here, because two readers of one document must never disagree about it.
@@ -16,6 +17,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -29,6 +31,7 @@ var (
 	ErrFolded    = errors.New("two member names differ only in case")
 	ErrDepth     = errors.New("nested too deeply")
 	ErrMembers   = errors.New("too many members")
+	ErrRange     = errors.New("a number is larger than a double holds") // RFC 7493 §2.2
 )
 
 // Rules says how strict a [Decoder] is. The zero value accepts nothing but
@@ -379,7 +382,12 @@ func foldedHash(b []byte) uint32 {
 	return max(uint32(h>>32), 1)
 }
 
+// maxPlain is how many characters a number without an exponent may have and fit
+// into a double for certain: the largest is 1.8e308.
+const maxPlain = 308
+
 func (d *Decoder) scanNumber() error {
+	start, exponent := d.pos, false
 	if d.peek() == '-' {
 		d.pos++
 	}
@@ -395,12 +403,18 @@ func (d *Decoder) scanNumber() error {
 		}
 	}
 	if c := d.peek(); c == 'e' || c == 'E' {
+		exponent = true
 		d.pos++
 		if c := d.peek(); c == '+' || c == '-' {
 			d.pos++
 		}
 		if !d.digits() {
 			return d.fail(ErrSyntax)
+		}
+	}
+	if exponent || d.pos-start > maxPlain {
+		if _, err := strconv.ParseFloat(string(d.data[start:d.pos]), 64); err != nil {
+			return d.fail(ErrRange)
 		}
 	}
 	return nil

@@ -41,6 +41,10 @@ func TestValid(t *testing.T) {
 		"zero":                     {text: `[0,-0,0.0,0e0,-0.0E-0]`},
 		"one name at two depths":   {text: `{"a":{"a":{"a":1}},"b":{"a":1}}`},
 		"empty name":               {text: `{"":1}`},
+		"the largest double":       {text: `[1.7976931348623157e308,-1.7976931348623157E+308]`},
+		"as many digits as fit":    {text: strings.Repeat("9", 308)},
+		"a long fraction":          {text: "0." + strings.Repeat("3", 400)},
+		"close to zero":            {text: `1e-999`},
 		"names that share a start": {text: `{"abcdefgh":1,"abcdefghi":2,"abcdefg":3}`},
 
 		"nothing":                       both("", strictjson.ErrSyntax),
@@ -92,6 +96,11 @@ func TestValid(t *testing.T) {
 		"byte order mark":               both("\ufeff{}", strictjson.ErrSyntax),
 		"no-break space":                both("\u00a0{}", strictjson.ErrSyntax),
 		"form feed":                     both("\f{}", strictjson.ErrSyntax),
+
+		"more than a double holds":      both(`1.8e308`, strictjson.ErrRange),
+		"less than a double holds":      both(`[0,-1E400]`, strictjson.ErrRange),
+		"more digits than fit":          both(strings.Repeat("9", 309), strictjson.ErrRange),
+		"too much, where it is skipped": both(`{"a":{"b":[1e999]}}`, strictjson.ErrRange),
 
 		"invalid byte":                  both("\"\xff\"", strictjson.ErrUTF8),
 		"invalid byte far in":           both("\"aaaaaaaaaaaaaaaaa\xe9\"", strictjson.ErrUTF8),

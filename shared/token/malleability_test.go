@@ -64,6 +64,7 @@ func oddTokens(tb testing.TB) []oddToken {
 		{name: "exp as a string", claims: c(`"exp":1800000600`, `"exp":"1800000600"`), want: token.ErrClaims},
 		{name: "exp in milliseconds", claims: c(`"exp":1800000600`, `"exp":1800000600000`), want: token.ErrClaims},
 		{name: "nbf 1e300", claims: extra(goodClaims, `"nbf":1e300`), want: token.ErrClaims},
+		{name: "a number that some readers take for infinity", claims: extra(goodClaims, `"x":[8E600]`), want: token.ErrMalformed},
 		{name: "iat in the future", claims: c(`"iat":1800000000`, `"iat":1800000500`), want: token.ErrNotYetValid},
 		{name: "aud with a number beside the right one", claims: c(`"aud":"api://orders"`, `"aud":["api://orders",1]`), want: token.ErrClaims},
 		{name: "aud an object", claims: c(`"aud":"api://orders"`, `"aud":{"api://orders":true}`), want: token.ErrClaims},
