@@ -47,21 +47,23 @@ const handshakeTimeout = 2 * time.Second
 // soon: those that slept in a frozen Lambda are dead. It speaks HTTP/1.1, which
 // notices when one died and takes another, and of which a function that does one
 // thing at a time needs no more.
-func NewTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 2 * time.Second}
+func NewTransport() *http.Transport { return newTransport(time.Now) }
+
+func newTransport(now func() time.Time) *http.Transport {
+	connect := forgetful((&net.Dialer{Timeout: 2 * time.Second}).DialContext, now)
 	t := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
+		DialContext:            connect,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ResponseHeaderTimeout:  10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		MaxIdleConnsPerHost:    4,
-		IdleConnTimeout:        30 * time.Second,
+		IdleConnTimeout:        idleTimeout,
 		DisableCompression:     true,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12}, // behind a proxy, or where there are no roots of ours
 	}
 	if r := systemRoots(os.Getenv); r != nil { //nolint:forbidigo // crypto/x509 reads the same
-		t.DialTLSContext = r.dialTLS(dialer.DialContext, handshakeTimeout)
+		t.DialTLSContext = r.dialTLS(connect, handshakeTimeout)
 	}
 	return t
 }

@@ -44,6 +44,9 @@ func PoolFor(files []string, c *x509.Certificate) (*x509.CertPool, error) {
 	return (&roots{files: files}).pool([]*x509.Certificate{c})
 }
 
+// TransportAt is a transport with a wall clock of its own.
+var TransportAt = newTransport
+
 // ClientBy is a client that verifies by the roots in files and connects by d.
 func ClientBy(files []string, d func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
 	t := NewTransport()
