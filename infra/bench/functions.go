@@ -41,7 +41,7 @@ type harness struct {
 	functions []*function
 	samples   map[*function]*sample
 	event     []byte
-	group     string // control group, "" for none
+	share     bool // each process has the CPU share of a 128 MB function
 	progress  io.Writer
 }
 
@@ -92,21 +92,15 @@ func measureFunctions(ctx context.Context, progress io.Writer, rounds int, which
 	if h.event, err = eventOf(key); err != nil {
 		return nil, "", err
 	}
-	group, err := newGroup()
-	if err != nil {
-		fmt.Fprintln(&said, "The CPU share of a 128 MB function is not measured:", err)
-	} else {
-		defer func() { err = errors.Join(err, os.Remove(group)) }()
-	}
 	for _, f := range h.functions {
 		h.samples[f] = &sample{}
 	}
-	for _, step := range []func(context.Context, int) error{h.warm, h.cold} {
-		if err := step(ctx, rounds); err != nil {
-			return nil, "", err
-		}
+	shares := []bool{false, true}
+	if err := canShare(); err != nil {
+		fmt.Fprintln(&said, "The CPU share of a 128 MB function is not measured:", err)
+		shares = shares[:1]
 	}
-	if h.group = group; group != "" {
+	for _, h.share = range shares {
 		for _, step := range []func(context.Context, int) error{h.warm, h.cold} {
 			if err := step(ctx, rounds); err != nil {
 				return nil, "", err
@@ -121,11 +115,11 @@ func measureFunctions(ctx context.Context, progress io.Writer, rounds int, which
 func (h *harness) cold(ctx context.Context, rounds int) error {
 	for round := range rounds * coldTurns {
 		for _, f := range h.functions {
-			if !f.cold || h.group != "" && round%2 == 1 { // which takes Node two seconds
+			if !f.cold || h.share && round%2 == 1 { // which takes Node two seconds
 				continue
 			}
-			fmt.Fprintf(h.progress, "\r\x1b[Kcold%s, %d of %d: %s", h.share(), round+1, rounds*coldTurns, f.name)
-			p, err := start(ctx, f, h.group)
+			fmt.Fprintf(h.progress, "\r\x1b[Kcold%s, %d of %d: %s", h.at(), round+1, rounds*coldTurns, f.name)
+			p, err := h.start(ctx, f)
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
@@ -133,12 +127,12 @@ func (h *harness) cold(ctx context.Context, rounds int) error {
 				_, err = p.invoke(h.event)
 			}
 			took := time.Since(p.began)
-			cpu := p.stop()
-			if err != nil {
+			cpu, stopErr := p.stop()
+			if err = errors.Join(err, stopErr); err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
 			s := h.samples[f]
-			if h.group != "" {
+			if h.share {
 				s.slow = append(s.slow, took)
 				continue
 			}
@@ -148,8 +142,23 @@ func (h *harness) cold(ctx context.Context, rounds int) error {
 	return nil
 }
 
-func (h *harness) share() string {
-	if h.group == "" {
+// start starts a function, by itself in a control group: what others do in the
+// background is not to be paid from its share.
+func (h *harness) start(ctx context.Context, f *function) (p *process, err error) {
+	var group string
+	if h.share {
+		if group, err = newGroup(); err != nil {
+			return nil, err
+		}
+	}
+	if p, err = start(ctx, f, group); err != nil {
+		return nil, errors.Join(err, removeGroup(group))
+	}
+	return p, nil
+}
+
+func (h *harness) at() string {
+	if !h.share {
 		return ""
 	}
 	return " at the share of 128 MB"
@@ -160,14 +169,15 @@ func (h *harness) warm(ctx context.Context, rounds int) (err error) {
 	running := map[*function]*process{}
 	defer func() {
 		for _, p := range running {
-			p.stop()
+			_, stopErr := p.stop()
+			err = errors.Join(err, stopErr)
 		}
 	}()
 	for _, f := range h.functions {
 		if !f.warm {
 			continue
 		}
-		p, err := start(ctx, f, h.group)
+		p, err := h.start(ctx, f)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
@@ -185,14 +195,14 @@ func (h *harness) warm(ctx context.Context, rounds int) (err error) {
 			if p == nil {
 				continue
 			}
-			fmt.Fprintf(h.progress, "\r\x1b[Kwarm%s, %d of %d: %s", h.share(), round+1, rounds, f.name)
+			fmt.Fprintf(h.progress, "\r\x1b[Kwarm%s, %d of %d: %s", h.at(), round+1, rounds, f.name)
 			took, cpu, err := h.turn(p)
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
 			s := h.samples[f]
 			s.peak = max(s.peak, p.measured().peak)
-			if h.group != "" {
+			if h.share {
 				s.shared = append(s.shared, took...)
 				continue
 			}
@@ -212,7 +222,7 @@ func (h *harness) warm(ctx context.Context, rounds int) (err error) {
 // time of them all.
 func (h *harness) turn(p *process) (took []time.Duration, cpu time.Duration, err error) {
 	times, pause := warmTurn, time.Duration(0)
-	if h.group != "" {
+	if h.share {
 		times, pause = slowTurn, idle
 	}
 	before := p.measured().cpu

@@ -16,17 +16,17 @@ const (
 
 // newGroup makes a control group with the CPU share of a 128 MB function and
 // returns its folder, or why there is none: it takes root and cgroup v2, or the
-// cpu controller of v1.
+// cpu controller of v1. What else the machine does comes after it, or the share
+// would be less.
 func newGroup() (dir string, err error) {
-	name := "gatehouse-bench-" + strconv.Itoa(os.Getpid())
 	most := strconv.Itoa(quota)
-	settings := map[string]string{"cpu.max": most + " " + strconv.Itoa(period)}
-	dir = filepath.Join("/sys/fs/cgroup", name)
+	settings := map[string]string{"cpu.max": most + " " + strconv.Itoa(period), "cpu.weight": "10000"}
+	root := "/sys/fs/cgroup"
 	if _, err := os.Stat("/sys/fs/cgroup/cpu"); err == nil { // v1
-		dir = filepath.Join("/sys/fs/cgroup/cpu", name)
-		settings = map[string]string{"cpu.cfs_period_us": strconv.Itoa(period), "cpu.cfs_quota_us": most}
+		root = "/sys/fs/cgroup/cpu"
+		settings = map[string]string{"cpu.cfs_period_us": strconv.Itoa(period), "cpu.cfs_quota_us": most, "cpu.shares": "262144"}
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if dir, err = os.MkdirTemp(root, "gatehouse-bench-"); err != nil {
 		return "", fmt.Errorf("no CPU share: %w", err)
 	}
 	for file, value := range settings {
@@ -35,4 +35,20 @@ func newGroup() (dir string, err error) {
 		}
 	}
 	return dir, nil
+}
+
+// canShare reports why processes cannot be given a share, as an error.
+func canShare() error {
+	dir, err := newGroup()
+	if err != nil {
+		return err
+	}
+	return removeGroup(dir)
+}
+
+func removeGroup(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	return os.Remove(dir)
 }

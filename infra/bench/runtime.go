@@ -28,6 +28,7 @@ type process struct {
 	events chan []byte
 	answer chan answered
 	began  time.Time
+	group  string // control group that ends with it, "" for none
 }
 
 type answered struct {
@@ -36,13 +37,14 @@ type answered struct {
 	ok   bool
 }
 
-// start starts a function. group is a control group's folder, "" for none.
+// start starts a function. group is a control group's folder, for this process
+// alone, "" for none.
 func start(ctx context.Context, f *function, group string) (*process, error) {
 	l, url, err := listen(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &process{ready: make(chan struct{}, 1), events: make(chan []byte), answer: make(chan answered, 1)}
+	p := &process{ready: make(chan struct{}, 1), events: make(chan []byte), answer: make(chan answered, 1), group: group}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", p.next)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/{kind}", p.answered)
@@ -151,9 +153,9 @@ func (p *process) measured() (u used) {
 }
 
 // stop ends the process and returns the CPU time of its whole life.
-func (p *process) stop() time.Duration {
+func (p *process) stop() (time.Duration, error) {
 	_ = p.cmd.Process.Kill() // it may be dead
 	_ = p.cmd.Wait()         // killed
 	_ = p.server.Close()     // nobody is left to talk to
-	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime(), removeGroup(p.group)
 }
