@@ -149,6 +149,8 @@ func TestS4_numericDates(t *testing.T) {
 	}
 	for _, bad := range []string{`01800000600`, `1800000600.`, `0x6B49D658`, `1_800_000_600`, `1800000600e`, `1e999`, `-1e999`} {
 		rows[edit(t, goodClaims, `1800000600`, bad)] = token.ErrMalformed
+		rows[edit(t, goodClaims, `1800000000`, bad)] = token.ErrMalformed
+		rows[extra(goodClaims, `"nbf":`+bad)] = token.ErrMalformed
 	}
 	for _, fine := range []string{`1800000600.5`, `1800000600.0`, `1.8000006e9`, `18000006E2`, `180000060000e-2`} {
 		rows[edit(t, goodClaims, `1800000600`, fine)] = nil
