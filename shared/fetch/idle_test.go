@@ -1,14 +1,11 @@
 package fetch_test
 
 import (
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -74,11 +71,7 @@ func newSleeper(t *testing.T, scheme string) *sleeper {
 	s.client = fetch.ClientOf(transport)
 	if scheme == "https" {
 		srv.StartTLS()
-		file := filepath.Join(t.TempDir(), "roots.pem")
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s.client = fetch.ClientBy([]string{file}, transport.DialContext)
+		s.client = trusting(t, pemOf(srv.Certificate().Raw), transport.DialContext)
 	} else {
 		srv.Start()
 	}

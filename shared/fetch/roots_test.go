@@ -187,14 +187,20 @@ func serving(t *testing.T, shown tls.Certificate) string {
 	return s.Listener.Addr().String()
 }
 
-// dialWith sends a request to what should be host by the roots in bundle.
-func dialWith(t *testing.T, bundle, host, address string) error {
+// trusting is a client that verifies by the roots in bundle and connects by dial.
+func trusting(t *testing.T, bundle string, dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bundle.pem")
 	if err := os.WriteFile(file, []byte(bundle), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	client := fetch.ClientBy([]string{file}, func(ctx context.Context, network, _ string) (net.Conn, error) {
+	return fetch.ClientBy([]string{file}, dial)
+}
+
+// dialWith sends a request to what should be host by the roots in bundle.
+func dialWith(t *testing.T, bundle, host, address string) error {
+	t.Helper()
+	client := trusting(t, bundle, func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+net.JoinHostPort(host, "443")+"/", nil)
