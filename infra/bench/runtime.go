@@ -152,7 +152,8 @@ func (p *process) measured() (u used) {
 	return u
 }
 
-// stop ends the process and returns the CPU time of its whole life.
+// stop ends the process and its control group, and returns the CPU time of its
+// whole life.
 func (p *process) stop() (time.Duration, error) {
 	_ = p.cmd.Process.Kill() // it may be dead
 	_ = p.cmd.Wait()         // killed
