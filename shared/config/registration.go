@@ -233,6 +233,24 @@ func (d *decoder) checkRegistrar(path string, p *Provider) {
 	}
 }
 
+// checkResource checks the resource indicator of the API at path, if it has one.
+// Those of the APIs before are in others, each with its path.
+func (d *decoder) checkResource(path, text string, others map[string]string) {
+	at := path + ".resource"
+	if !d.checkURL(at, text, "#") {
+		return
+	}
+	resource, ok := oauth.CanonicalResource(text)
+	if !ok {
+		d.problem(at, "is no resource indicator (RFC 8707): it has at most 2048 bytes, all of them characters of RFC 3986, a host without percent-encoding, and http:// only for localhost, 127.0.0.1 and [::1]")
+		return
+	}
+	if other, ok := others[resource]; ok {
+		d.problem(at, "is that of %s, too", other)
+	}
+	others[resource] = path
+}
+
 // checkTerms checks what an application can ask for at an API.
 func (d *decoder) checkTerms(path string, a *API, resources map[string]string) {
 	if a.Name == BuiltInAPI {
@@ -241,12 +259,7 @@ func (d *decoder) checkTerms(path string, a *API, resources map[string]string) {
 	if a.Match.StageVariable == BuiltInAPI {
 		d.problem(path+".match.stageVariable", "is the one of Gatehouse's own API; choose another")
 	}
-	if a.Resource != "" && d.checkURL(path+".resource", a.Resource, "#") {
-		if other, ok := resources[a.Resource]; ok {
-			d.problem(path+".resource", "is that of %s, too", other)
-		}
-		resources[a.Resource] = path
-	}
+	d.checkResource(path, a.Resource, resources)
 	if a.URL != "" && d.checkURL(path+".url", a.URL, "?#") && strings.HasSuffix(a.URL, "/") {
 		d.problem(path+".url", "ends with a slash; leave it out")
 	}

@@ -104,7 +104,7 @@ var registrationRefusals = []struct{ name, old, new, want string }{
   - name: stock
     providers: [okta]
     owners: [ada]
-    resource: https://api.example.com/a
+    resource: https://API.example.com/a
     match: {stageVariable: b}
     routes:`,
 		"18:15: apis[1].resource: is that of apis[0], too",
@@ -134,6 +134,11 @@ var registrationRefusals = []struct{ name, old, new, want string }{
 		"a resource with a fragment is refused",
 		"    routes:", "    resource: https://api.example.com/#a\n    routes:",
 		"12:15: apis[0].resource: has a query or a fragment; remove everything from the ? or #",
+	},
+	{
+		"a resource that no token can be compared with is refused",
+		"    routes:", "    resource: https://api.exampl%C3%A9.com/\n    routes:",
+		"12:15: apis[0].resource: is no resource indicator (RFC 8707): it has at most 2048 bytes, all of them characters of RFC 3986, a host without percent-encoding, and http:// only for localhost, 127.0.0.1 and [::1]",
 	},
 	{
 		"an owner that is a group without a name is refused",

@@ -48,10 +48,8 @@ func CheckClientIDURL(s string) error {
 	if !https {
 		return ErrClientIDScheme
 	}
-	for i := range len(s) {
-		if !unreserved(s[i]) && strings.IndexByte(":/?#[]@!$&'()*+,;=%", s[i]) < 0 { // RFC 3986 section 2; no backslash, which browsers read as a slash
-			return ErrClientIDCharacters
-		}
+	if !uriCharacters(s) {
+		return ErrClientIDCharacters
 	}
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
@@ -76,6 +74,17 @@ func CheckClientIDURL(s string) error {
 		return ErrClientIDEncoding
 	}
 	return nil
+}
+
+// uriCharacters reports whether s has only characters of RFC 3986 section 2: no
+// backslash, which browsers read as a slash, and nothing beyond ASCII.
+func uriCharacters(s string) bool {
+	for i := range len(s) {
+		if !unreserved(s[i]) && strings.IndexByte(":/?#[]@!$&'()*+,;=%", s[i]) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func unreserved(c byte) bool {

@@ -41,12 +41,27 @@ func TestN1N2Resources(t *testing.T) {
 	if !oauth.SameResource("https://api.example.com", "https://API.example.com/") || !oauth.SameResource("http://localhost:8080/mcp", "http://LOCALHOST:8080/mcp") {
 		t.Error("a host is the same with a slash and without, and this machine needs no TLS")
 	}
+	for name, pair := range map[string][2]string{
+		"a Kelvin sign, whose lower case is k":                {"https://\u212a.example/", "https://k.example/"},
+		"bytes of no character, which have one lower case":    {"https://\x8b.example/", "https://\x8c.example/"},
+		"the same bytes, encoded":                             {"https://%8b.example/", "https://%8c.example/"},
+		"a backslash, which browsers read as the path begins": {`https://api.example\mcp`, `https://api.example\mcp`},
+		"a space":                           {"https://api.example/ ", "https://api.example/ "},
+		"a zone of this machine":            {"https://[fe80::1%25lo]/", "https://[fe80::1%25lo]/"},
+		"quotes, which Go encodes":          {`https://api.example/"`, "https://api.example/%22"},
+		"letters beyond ASCII in the path":  {"https://api.example/\u00e9", "https://api.example/%C3%A9"},
+		"a query of what Go does not check": {"https://api.example/?\x8b", "https://api.example/?\x8b"},
+	} {
+		if oauth.SameResource(pair[0], pair[1]) {
+			t.Errorf("%s: %q and %q are the same", name, pair[0], pair[1])
+		}
+	}
 }
 
 // FuzzSameResource: one form of each resource, which is a URL of the same server
 // with the same path and query.
 func FuzzSameResource(f *testing.F) {
-	for _, a := range []string{"https://api.example.com/mcp", "HTTPS://API.example.com", "http://[::1]:80/?", "https://a/%2f/../b?x", "https://a#", "https://K/"} {
+	for _, a := range []string{"https://api.example.com/mcp", "HTTPS://API.example.com", "http://[::1]:80/?", "https://a/%2f/../b?x", "https://a#", "https://\u212a/", "HTTPS://.exampl" + strings.Repeat("\x8b", 300)} {
 		for _, b := range []string{"https://api.example.com/mcp", "https://api.example.com/", "http://localhost"} {
 			f.Add(a, b)
 		}
