@@ -46,26 +46,35 @@ type harness struct {
 }
 
 // chosen is which functions are measured.
-type chosen func([]*function) []*function
+type chosen func([]*function) ([]*function, error)
 
-func every(all []*function) []*function { return all }
+func every(all []*function) ([]*function, error) { return all, nil }
 
 // named are the functions whose name matches pattern.
 func named(pattern *regexp.Regexp) chosen {
-	return func(all []*function) []*function {
-		return slices.DeleteFunc(all, func(f *function) bool { return !pattern.MatchString(f.name) })
+	return func(all []*function) (kept []*function, err error) {
+		var names []string
+		for _, f := range all {
+			if names = append(names, f.name); pattern.MatchString(f.name) {
+				kept = append(kept, f)
+			}
+		}
+		if kept == nil {
+			return nil, fmt.Errorf("-functions %s matches none of: %s", pattern, strings.Join(names, "; "))
+		}
+		return kept, nil
 	}
 }
 
 // variants are the authorizer with settings of the Go runtime, and the no-op.
-func variants(all []*function) []*function {
+func variants(all []*function) ([]*function, error) {
 	kept := slices.DeleteFunc(all, func(f *function) bool { return f.name != nameNoop && f.name != nameOurs })
 	for _, env := range []string{"GOMAXPROCS=1", "GOMAXPROCS=2", "GOGC=200", "GOGC=400", "GOMAXPROCS=1 GOGC=200", "GOMAXPROCS=1 GOGC=400"} {
 		f := *kept[1]
 		f.name, f.env = env, append(slices.Clone(f.env), strings.Fields(env)...)
 		kept = append(kept, &f)
 	}
-	return kept
+	return kept, nil
 }
 
 // measureFunctions measures whole functions in turn. notes says what could not
@@ -88,7 +97,9 @@ func measureFunctions(ctx context.Context, progress io.Writer, rounds int, which
 		return nil, "", err
 	}
 	defer keys.Close()
-	h.functions = which(h.functions)
+	if h.functions, err = which(h.functions); err != nil {
+		return nil, "", err
+	}
 	if h.event, err = eventOf(key); err != nil {
 		return nil, "", err
 	}

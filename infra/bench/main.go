@@ -65,6 +65,11 @@ func some(ctx context.Context, out, progress io.Writer, count int, which chosen)
 func all(ctx context.Context, stdout, progress io.Writer, count int, folder string) error {
 	var text strings.Builder
 	out := io.MultiWriter(stdout, &text)
+	if folder != "" {
+		if err := os.MkdirAll(folder, 0o750); err != nil { // before the minutes that it takes to fill it
+			return err
+		}
+	}
 	parts, err := run(out, progress, count, false)
 	if err != nil {
 		return err
