@@ -24,6 +24,7 @@ import (
 var hostileMetadata = []struct{ name, members, code, field string }{
 	{"a name that reads backwards", `"client_name":"Bank\u202eknaB"`, "invalid_client_metadata", "client_name"},
 	{"a name with a space that does not show", `"client_name":"Ba\u200bnk"`, "invalid_client_metadata", "client_name"},
+	{"a name with a letter that does not show", `"client_name":"Bank\u3164"`, "invalid_client_metadata", "client_name"},
 	{"a name with a line break", `"client_name":"Bank\r\nSet-Cookie: a=b"`, "invalid_client_metadata", "client_name"},
 	{"a name that fills the page", `"client_name":"` + strings.Repeat("x", 5000) + `"`, "invalid_client_metadata", "client_name"},
 	{"a page of somebody else", `"client_uri":"https://bank.example.com"`, "invalid_client_metadata", "client_uri"},
@@ -40,6 +41,8 @@ var hostileMetadata = []struct{ name, members, code, field string }{
 	{"one with a fragment", `"redirect_uris":["https://app.example.com/cb#x"]`, "invalid_redirect_uri", "redirect_uris"},
 	{"one without TLS", `"redirect_uris":["http://app.example.com/cb"]`, "invalid_redirect_uri", "redirect_uris"},
 	{"one that hides in letters of another alphabet", `"redirect_uris":["https://\u0430pp.example.com/cb"]`, "invalid_redirect_uri", "redirect_uris"},
+	{"one that hides them, percent-encoded", `"redirect_uris":["https://%D0%B0pp.example.com/cb"]`, "invalid_redirect_uri", "redirect_uris"},
+	{"one that is turned around on the page of consent", `"redirect_uris":["https://moc.elpmaxe%E2%80%AE.evil.example/cb"]`, "invalid_redirect_uri", "redirect_uris"},
 	{"one of an address that only looks like this machine's", `"redirect_uris":["http://127.0.0.1.evil.example/cb"]`, "invalid_redirect_uri", "redirect_uris"},
 	{"one of this machine in another way", `"redirect_uris":["http://2130706433/cb"]`, "invalid_redirect_uri", "redirect_uris"},
 	{"one among good ones", `"redirect_uris":["http://127.0.0.1/cb","https://app.example.com/cb","vbscript:x"]`, "invalid_redirect_uri", "redirect_uris"},

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"gatehouse/shared/oauth"
@@ -243,22 +242,13 @@ func unique(list []string) []string {
 // longer than a name its end is what counts: that is whose it is.
 func nameOr(name, host string) string {
 	name = strings.TrimSpace(name)
-	if name != "" && utf8.RuneCountInString(name) <= maxName && !strings.ContainsFunc(name, hidden) {
+	if name != "" && utf8.RuneCountInString(name) <= maxName && !strings.ContainsFunc(name, oauth.Hidden) {
 		return name
 	}
 	if len(host) > maxName {
 		host = "…" + host[len(host)-maxName+1:]
 	}
 	return host
-}
-
-// hidden reports whether r shows as nothing, or moves what stands around it:
-// all but letters, marks, numbers, punctuation, symbols and the space, and those
-// of them that are invisible all the same, such as the Hangul fillers.
-func hidden(r rune) bool {
-	const blank = '\u2800' // a Braille pattern without dots
-	return !unicode.IsPrint(r) || r == utf8.RuneError || r == blank ||
-		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // pageAt returns page if it is an https page at host.

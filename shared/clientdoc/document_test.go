@@ -145,6 +145,7 @@ var documents = []struct {
 	{"data", with(`"redirect_uris":["data:text/html,MARK"]`), oauth.ErrRedirectScheme},
 	{"a wildcard", with(`"redirect_uris":["https://*.example.com/cb"]`), oauth.ErrRedirectWildcard},
 	{"a fragment", with(`"redirect_uris":["https://client.example.com/cb#MARK"]`), oauth.ErrRedirectFragment},
+	{"a host in letters of another alphabet, percent-encoded", with(`"redirect_uris":["https://M%D0%90RK.example.com/cb"]`), oauth.ErrRedirectEncoding},
 	{"a username", with(`"redirect_uris":["https://MARK@client.example.com/cb"]`), oauth.ErrRedirectUserinfo},
 	{"a backslash", with(`"redirect_uris":["https://client.example.com\\cb"]`), oauth.ErrRedirectCharacters},
 	{"a line break", with(`"redirect_uris":["https://client.example.com/\r\nMARK: x"]`), oauth.ErrRedirectCharacters},

@@ -10,7 +10,6 @@ import (
 
 // What tests of the guard look at.
 var (
-	PublicName    = publicName
 	PublicAddress = publicAddress
 	Special       = special
 )

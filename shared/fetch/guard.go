@@ -115,7 +115,7 @@ func checkURL(u *url.URL) error {
 		return errNotHTTPS
 	case u.User != nil:
 		return errCredentials
-	case !publicName(u.Hostname()):
+	case !PublicName(u.Hostname()):
 		return errHost
 	case u.Port() != "" && u.Port() != "443":
 		return errPort
@@ -185,13 +185,13 @@ var inside = []string{
 	"alt",       // RFC 9476
 }
 
-// publicName reports whether host can be a name of the public DNS: at least two
+// PublicName reports whether host can be a name of the public DNS: at least two
 // labels of letters, digits and hyphens (RFC 1123 section 2.1), the last of
 // which starts with a letter. That leaves out every way to write an address
 // (127.0.0.1, 127.1, 2130706433, 0x7f.1, 0177.0.0.1, ::1, with or without a
 // zone), names that end in a dot, and what IDNA would turn into something else:
 // a name in other letters has to come in its xn-- form.
-func publicName(host string) bool {
+func PublicName(host string) bool {
 	labels := strings.Split(host, ".")
 	if len(host) > 253 || len(labels) < 2 {
 		return false

@@ -76,21 +76,6 @@ func CheckClientIDURL(s string) error {
 	return nil
 }
 
-// uriCharacters reports whether s has only characters of RFC 3986 section 2: no
-// backslash, which browsers read as a slash, and nothing beyond ASCII.
-func uriCharacters(s string) bool {
-	for i := range len(s) {
-		if !unreserved(s[i]) && strings.IndexByte(":/?#[]@!$&'()*+,;=%", s[i]) < 0 {
-			return false
-		}
-	}
-	return true
-}
-
-func unreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
-}
-
 func checkAuthority(authority string) error {
 	if strings.Contains(authority, "@") {
 		return ErrClientIDUserinfo

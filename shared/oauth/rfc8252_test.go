@@ -48,7 +48,7 @@ var redirectURIs = []struct {
 	{"loopback cut short", "http://127.1/callback", oauth.ErrRedirectCleartext},
 	{"loopback in IPv6, written out", "http://[0:0:0:0:0:0:0:1]/callback", oauth.ErrRedirectCleartext},
 	{"loopback as an IPv4-mapped address", "http://[::ffff:127.0.0.1]/callback", oauth.ErrRedirectCleartext},
-	{"loopback in IPv6 with a zone", "http://[::1%25lo]/callback", oauth.ErrRedirectCleartext},
+	{"loopback in IPv6 with a zone", "http://[::1%25lo]/callback", oauth.ErrRedirectEncoding},
 	{"no host", "https:///callback", oauth.ErrRedirectHost},
 	{"no host but a port", "https://:443/callback", oauth.ErrRedirectHost},
 	{"no authority", "https:callback", oauth.ErrRedirectHost},
@@ -78,6 +78,10 @@ var redirectURIs = []struct {
 	{"an open bracket", "http://[::1/callback", oauth.ErrRedirectSyntax},
 	{"percent-encoding that is none", "https://client.example.com/%zz", oauth.ErrRedirectSyntax},
 	{"a percent-encoded host", "http://%31%32%37.0.0.1/callback", oauth.ErrRedirectSyntax},
+	{"a Cyrillic letter in the host, encoded", "https://%D0%B0pple.com/callback", oauth.ErrRedirectEncoding},
+	{"what turns the host around, encoded", "https://moc.elpmaxe%E2%80%AE.evil.example/callback", oauth.ErrRedirectEncoding},
+	{"the same in the host of a private scheme", "com.example.app://%E2%80%AEx/callback", oauth.ErrRedirectEncoding},
+	{"a zone, which is of one machine", "https://[fe80::1%25lo]/callback", oauth.ErrRedirectEncoding},
 	{"javascript", "javascript:alert(1)", oauth.ErrRedirectScheme},
 	{"javascript in mixed case", "JaVaScRiPt:alert(1)", oauth.ErrRedirectScheme},
 	{"javascript with a host", "javascript://client.example.com/%0Aalert(1)", oauth.ErrRedirectScheme},
@@ -226,6 +230,9 @@ func FuzzRedirectMatches(f *testing.F) {
 		was, err := url.Parse(registered)
 		if err != nil || was.User != nil || was.Fragment != "" || was.Scheme != "https" && was.Scheme != "http" && !strings.Contains(was.Scheme, ".") {
 			t.Fatalf("%q may be registered: %v", registered, err)
+		}
+		if strings.ContainsFunc(was.Host, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			t.Fatalf("%q may be registered, and is shown as %q", registered, was.Host)
 		}
 		if was.Scheme == "http" && was.Hostname() != "localhost" {
 			if a, err := netip.ParseAddr(was.Hostname()); err != nil || !a.IsLoopback() {

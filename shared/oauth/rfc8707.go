@@ -10,15 +10,14 @@ import (
 // CanonicalResource returns a resource indicator in the form that two of them
 // are compared in: scheme and host in lower case, no slash for an empty path. It
 // is false for what is no absolute https URL without user and fragment (§2), or
-// an http one of this machine. Hosts are ASCII without percent-encoding,
-// which no name in DNS needs: in lower case, others could become one (strings.ToLower
-// makes k of the Kelvin sign).
+// an http one of this machine. Only a plain host has a lower case of its own:
+// strings.ToLower makes k of the Kelvin sign, too.
 func CanonicalResource(s string) (string, bool) {
 	if len(s) > 2048 || !uriCharacters(s) || strings.Contains(s, "#") {
 		return "", false
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.User != nil || u.Opaque != "" || strings.Contains(u.Host, "%") || !uriCharacters(u.Host) {
+	if err != nil || u.Host == "" || u.User != nil || u.Opaque != "" || !PlainHost(u) {
 		return "", false
 	}
 	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
+	"gatehouse/shared/oauth"
 	"gatehouse/shared/secret"
 	"gatehouse/shared/strictjson"
 )
@@ -43,7 +43,7 @@ func (c Client) named() error {
 
 // complete checks what no provider accepts and fills in RFC 7591's defaults.
 func (c Client) complete() (Client, error) {
-	if c.Name == "" || utf8.RuneCountInString(c.Name) > maxName || !utf8.ValidString(c.Name) || strings.ContainsFunc(c.Name, hidden) {
+	if c.Name == "" || utf8.RuneCountInString(c.Name) > maxName || !utf8.ValidString(c.Name) || strings.ContainsFunc(c.Name, oauth.Hidden) {
 		return c, &MetadataError{"client_name"}
 	}
 	if c.GrantTypes == nil {
@@ -65,9 +65,6 @@ func (c Client) complete() (Client, error) {
 	}
 	return c, nil
 }
-
-// hidden reports whether r shows as nothing or moves what stands around it.
-func hidden(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }
 
 // responseTypes are those that the grant types need.
 func responseTypes(grants []string) []string {

@@ -242,6 +242,7 @@ func TestAnApplicationWithKeysOfItsOwn(t *testing.T) {
 	for name, uri := range map[string]string{
 		"plain http": "http://keys.example.com/", "this machine": "https://localhost/keys", "an address": "https://10.0.0.1/", "IPv6": "https://[::1]/",
 		"a number": "https://127.1/", "a name of this machine": "https://a.localhost/", "a user": "https://a@keys.example.com/", "a fragment": "https://keys.example.com/#a",
+		"a name of this machine in upper case": "https://a.LOCALHOST/", "a name inside": "https://keys.corp/", "dots that are none": "https://keys\u3002internal/",
 	} {
 		got := a.want(400, request{method: "PATCH", path: path, body: `{"jwks":null,"jwks_uri":"` + uri + `"}`, authorizer: asAda})
 		if got.string("field") != "jwks_uri" {

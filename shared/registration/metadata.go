@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"gatehouse/shared/fetch"
 	"gatehouse/shared/oauth"
 	"gatehouse/shared/registry"
 	"gatehouse/shared/strictjson"
@@ -157,11 +157,11 @@ func (m Metadata) checkTexts() error {
 		return invalid("client_name", "is missing; send a name that people know the application by")
 	case utf8.RuneCountInString(m.Name) > maxName || strings.TrimSpace(m.Name) != m.Name:
 		return invalid("client_name", "has more than %d characters, or spaces around it; shorten it", maxName)
-	case strings.ContainsFunc(m.Name, hidden):
-		return invalid("client_name", "has control or invisible characters; leave them out")
+	case strings.ContainsFunc(m.Name, oauth.Hidden):
+		return invalid("client_name", "has control or invisible characters, or other spaces than U+0020; leave them out")
 	case len(m.Description) > maxDescription:
 		return invalid("description", "has more than %d bytes; shorten it", maxDescription)
-	case strings.ContainsFunc(m.Description, func(r rune) bool { return hidden(r) && r != '\n' }):
+	case strings.ContainsFunc(m.Description, func(r rune) bool { return unreadable(r) && r != '\n' }):
 		return invalid("description", "has control or invisible characters; leave them out")
 	case len(m.Scope) > maxScope:
 		return invalid("scope", "has more than %d bytes; ask for less", maxScope)
@@ -174,10 +174,9 @@ func (m Metadata) checkTexts() error {
 	return nil
 }
 
-// hidden reports whether r shows as nothing or moves what stands around it.
-func hidden(r rune) bool {
-	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == utf8.RuneError
-}
+// unreadable reports whether r has no place in what people write, which may be
+// copied with the spaces of other programs.
+func unreadable(r rune) bool { return oauth.Hidden(r) && !unicode.Is(unicode.Zs, r) }
 
 func (m Metadata) checkGrants(kind registry.Kind) error {
 	allowed := []string{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials}
@@ -214,7 +213,7 @@ func (m Metadata) checkRedirects() error {
 			return invalid("redirect_uris", "has an element twice; send it once")
 		}
 		if oauth.CheckRedirectURI(uri, m.AuthMethod == oauth.PublicClient) != nil {
-			return invalid("redirect_uris", "has an element that is not allowed; use an absolute https URI without fragment, user or wildcard, "+
+			return invalid("redirect_uris", "has an element that is not allowed; use an absolute https URI without fragment, user or wildcard and with a host in ASCII, "+
 				"http for a loopback address, or, for a public client, a private scheme with a dot (RFC 8252)")
 		}
 	}
@@ -228,8 +227,8 @@ func (m Metadata) checkURI(kind registry.Kind) error {
 		return nil
 	}
 	u, err := url.Parse(m.URI)
-	if err != nil || len(m.URI) > maxURI || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.ContainsFunc(m.URI, hidden) {
-		return invalid("client_uri", "must be an absolute https URI")
+	if err != nil || len(m.URI) > maxURI || u.Scheme != "https" || u.Host == "" || u.User != nil || !oauth.PlainHost(u) || strings.ContainsFunc(m.URI, oauth.Hidden) {
+		return invalid("client_uri", "must be an absolute https URI; write a host beyond ASCII in xn-- form")
 	}
 	related := func(uri string) bool {
 		redirect, err := url.Parse(uri)
@@ -270,19 +269,10 @@ func (m Metadata) checkKeys(kind registry.Kind) error {
 	}
 	u, err := url.Parse(m.JWKSURI)
 	if err != nil || len(m.JWKSURI) > maxURI || u.Scheme != "https" || u.User != nil || strings.ContainsAny(m.JWKSURI, "# \\") ||
-		strings.ContainsFunc(m.JWKSURI, hidden) || !publicHost(u.Hostname()) {
+		strings.ContainsFunc(m.JWKSURI, oauth.Hidden) || !fetch.PublicName(u.Hostname()) {
 		return invalid("jwks_uri", "must be an absolute https URI of a public host, without fragment")
 	}
 	return nil
-}
-
-// publicHost reports whether a host is named, and not as this machine or by an
-// address.
-func publicHost(host string) bool {
-	_, err := netip.ParseAddr(host)
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	numeric := strings.Trim(last, "0123456789") == "" // 127.1 and the like
-	return err != nil && strings.Contains(host, ".") && !numeric && !strings.HasSuffix(host, ".localhost") && !strings.HasSuffix(host, ".internal")
 }
 
 // readJWKS reads a set of public keys.
