@@ -447,6 +447,7 @@ func TestDecisionsThatThereAreNotAreRefused(t *testing.T) {
 	r := all["PATCH /apis/{api}/contracts/{client_id}"]
 	for body, field := range map[string]string{
 		`{"status":"granted"}`: "status", `{"tier":"free"}`: "tier", `{"reason":"` + strings.Repeat("x", 501) + `"}`: "reason", `{"state":"approved"}`: "state",
+		"{\"reason\":\"too\u200bmuch\"}": "reason", "{\"reason\":\"\u3164\"}": "reason",
 	} {
 		r.body = body
 		if got := a.want(400, r); got.string("field") != field {

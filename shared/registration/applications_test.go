@@ -125,7 +125,7 @@ func TestOwnersDecide(t *testing.T) {
 	if got := decide(200, asTeam, `{"status":"approved"}`); got.string("tier") != "gold" || got.string("decided_by") != "ivan" {
 		t.Errorf("got %s", got.text)
 	}
-	decide(200, asGrace, `{"status":"revoked","reason":"too much"}`)
+	decide(200, asGrace, "{\"status\":\"revoked\",\"reason\":\"too\u00a0much \u26a0\ufe0f\"}")
 	// Neither asking again nor withdrawing gets around it.
 	a.want(409, request{method: "POST", path: mine, body: `{"api":"orders","tier":"trial"}`, authorizer: asAda})
 	a.want(409, request{method: "DELETE", path: mine + "/orders", authorizer: asAda})

@@ -174,9 +174,11 @@ func (m Metadata) checkTexts() error {
 	return nil
 }
 
-// unreadable reports whether r has no place in what people write, which may be
-// copied with the spaces of other programs.
-func unreadable(r rune) bool { return oauth.Hidden(r) && !unicode.Is(unicode.Zs, r) }
+// unreadable reports whether r has no place in what people write, which may have
+// the spaces of other programs, and pictures in colour.
+func unreadable(r rune) bool {
+	return oauth.Hidden(r) && !unicode.In(r, unicode.Zs, unicode.Variation_Selector)
+}
 
 func (m Metadata) checkGrants(kind registry.Kind) error {
 	allowed := []string{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials}
