@@ -9,8 +9,8 @@ import (
 
 // PlainHost reports whether the host of u is spelled as in DNS, or is an
 // address: in ASCII, without percent-encoding. RFC 3986 §3.2.2 allows more, but
-// a browser makes another name of it, in xn-- form, than a person is shown: а
-// in Cyrillic, or an override that turns the text around.
+// then a person is shown letters that look like others, or text turned around,
+// and the browser goes to the xn-- name.
 func PlainHost(u *url.URL) bool {
 	return uriCharacters(u.Host) && !strings.Contains(u.Host, "%")
 }

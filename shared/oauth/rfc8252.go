@@ -23,7 +23,7 @@ var (
 	ErrRedirectSyntax     = errors.New("oauth: the redirect URI is no URI")
 	ErrRedirectUserinfo   = errors.New("oauth: the redirect URI has a username")
 	ErrRedirectHost       = errors.New("oauth: the redirect URI has no host")
-	ErrRedirectEncoding   = errors.New("oauth: the host of the redirect URI has percent-encoding; write it in xn-- form")
+	ErrRedirectEncoding   = errors.New("oauth: the host of the redirect URI has percent-encoding or characters that no name has; write it in xn-- form")
 	ErrRedirectCleartext  = errors.New("oauth: the redirect URI is http, and not to 127.0.0.1, [::1] or localhost")
 	ErrRedirectScheme     = errors.New("oauth: the scheme of the redirect URI is neither https nor a private one with a dot")
 	ErrRedirectPrivate    = errors.New("oauth: the redirect URI has a private scheme, which is for public clients")

@@ -81,6 +81,7 @@ var redirectURIs = []struct {
 	{"a Cyrillic letter in the host, encoded", "https://%D0%B0pple.com/callback", oauth.ErrRedirectEncoding},
 	{"what turns the host around, encoded", "https://moc.elpmaxe%E2%80%AE.evil.example/callback", oauth.ErrRedirectEncoding},
 	{"the same in the host of a private scheme", "com.example.app://%E2%80%AEx/callback", oauth.ErrRedirectEncoding},
+	{"quotes in the host", `https://client"example.com/callback`, oauth.ErrRedirectEncoding},
 	{"a zone, which is of one machine", "https://[fe80::1%25lo]/callback", oauth.ErrRedirectEncoding},
 	{"javascript", "javascript:alert(1)", oauth.ErrRedirectScheme},
 	{"javascript in mixed case", "JaVaScRiPt:alert(1)", oauth.ErrRedirectScheme},
