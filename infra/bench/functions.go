@@ -46,35 +46,34 @@ type harness struct {
 }
 
 // chosen is which functions are measured.
-type chosen func([]*function) ([]*function, error)
+type chosen func([]*function) []*function
 
-func every(all []*function) ([]*function, error) { return all, nil }
+func every(all []*function) []*function { return all }
 
 // named are the functions whose name matches pattern.
 func named(pattern *regexp.Regexp) chosen {
-	return func(all []*function) (kept []*function, err error) {
-		var names []string
-		for _, f := range all {
-			if names = append(names, f.name); pattern.MatchString(f.name) {
-				kept = append(kept, f)
-			}
-		}
-		if kept == nil {
-			return nil, fmt.Errorf("-functions %s matches none of: %s", pattern, strings.Join(names, "; "))
-		}
-		return kept, nil
+	return func(all []*function) []*function {
+		return slices.DeleteFunc(all, func(f *function) bool { return !pattern.MatchString(f.name) })
 	}
 }
 
+func names(functions []*function) string {
+	var all []string
+	for _, f := range functions {
+		all = append(all, f.name)
+	}
+	return strings.Join(all, "; ")
+}
+
 // variants are the authorizer with settings of the Go runtime, and the no-op.
-func variants(all []*function) ([]*function, error) {
+func variants(all []*function) []*function {
 	kept := slices.DeleteFunc(all, func(f *function) bool { return f.name != nameNoop && f.name != nameOurs })
 	for _, env := range []string{"GOMAXPROCS=1", "GOMAXPROCS=2", "GOGC=200", "GOGC=400", "GOMAXPROCS=1 GOGC=200", "GOMAXPROCS=1 GOGC=400"} {
 		f := *kept[1]
 		f.name, f.env = env, append(slices.Clone(f.env), strings.Fields(env)...)
 		kept = append(kept, &f)
 	}
-	return kept, nil
+	return kept
 }
 
 // measureFunctions measures whole functions in turn. notes says what could not
@@ -97,8 +96,9 @@ func measureFunctions(ctx context.Context, progress io.Writer, rounds int, which
 		return nil, "", err
 	}
 	defer keys.Close()
-	if h.functions, err = which(h.functions); err != nil {
-		return nil, "", err
+	there := names(h.functions)
+	if h.functions = which(h.functions); len(h.functions) == 0 {
+		return nil, "", errors.New("-functions matches none of: " + there)
 	}
 	if h.event, err = eventOf(key); err != nil {
 		return nil, "", err
