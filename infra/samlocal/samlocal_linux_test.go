@@ -145,12 +145,13 @@ func invokeOnce(t *testing.T, e engine, template string, ev event) (answer []byt
 	t.Helper()
 	file := filepath.Join(eventsDir, ev.name+".json")
 	cmd := e.inside(t, sam.Program(t, "sam", "local", "invoke", ev.function, "--event", file, "--template-file", template, "--skip-pull-image"))
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, said.String())
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	log, err := tooltest.Said(cmd)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return out.Bytes(), said.String()
+	return out.Bytes(), log
 }
 
 // answers compares what a function answers with what stands beside the event.

@@ -68,13 +68,20 @@ func place(name string) (string, error) {
 
 // Run runs a command that ends by itself. Its error has what it said.
 func Run(cmd *exec.Cmd) error {
+	_, err := Said(cmd)
+	return err
+}
+
+// Said is [Run] that returns what the command said, too: what it wrote to
+// standard error, and to standard output unless that is taken.
+func Said(cmd *exec.Cmd) (string, error) {
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if cmd.Stdout == nil {
 		cmd.Stdout = &said
 	}
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, said.String())
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, said.String())
 	}
-	return nil
+	return said.String(), nil
 }
