@@ -242,7 +242,7 @@ func (d *decoder) checkResource(path, text string, others map[string]string) {
 	}
 	resource, ok := oauth.CanonicalResource(text)
 	if !ok {
-		d.problem(at, "is no resource indicator (RFC 8707): it has at most 2048 bytes, all of them characters of RFC 3986, a host without percent-encoding, and http:// only for localhost, 127.0.0.1 and [::1]")
+		d.problem(at, "is no resource indicator (RFC 8707): it has at most %d bytes, all of them characters of RFC 3986, a host without percent-encoding, and http:// only for localhost, 127.0.0.1 and [::1]", oauth.MaxResource)
 		return
 	}
 	if other, ok := others[resource]; ok {

@@ -7,13 +7,16 @@ import (
 
 // This file implements resource indicators (RFC 8707).
 
+// MaxResource is the longest resource indicator, in bytes.
+const MaxResource = 2048
+
 // CanonicalResource returns a resource indicator in the form that two of them
 // are compared in: scheme and host in lower case, no slash for an empty path. It
 // is false for what is no absolute https URL without user and fragment (§2), or
 // an http one of this machine. Only a plain host has a lower case of its own:
 // strings.ToLower makes k of the Kelvin sign, too.
 func CanonicalResource(s string) (string, bool) {
-	if len(s) > 2048 || !uriCharacters(s) || strings.Contains(s, "#") {
+	if len(s) > MaxResource || !uriCharacters(s) || strings.Contains(s, "#") {
 		return "", false
 	}
 	u, err := url.Parse(s)
