@@ -78,7 +78,7 @@ func (s *Service) checkAccess(providerName string, all []Access) error {
 
 func checkReason(text string) error {
 	if len(text) > maxReason || strings.ContainsFunc(text, unreadable) {
-		return invalid("reason", "has more than %d bytes, or control characters; shorten it", maxReason)
+		return invalid("reason", "has more than %d bytes, or control or invisible characters; shorten it or leave them out", maxReason)
 	}
 	return nil
 }
